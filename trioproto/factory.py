@@ -1,0 +1,221 @@
+"""What lasts longer than a connection: settings, shared state, the books.
+
+This is the pure half of a factory. The half that awaits, ``handle`` and
+``async with``, is :class:`trioproto.runtime.factory.Factory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from trioproto.sansio.connection import Connection, unwrap
+from trioproto.sansio.error_log import ErrorLog
+from trioproto.sansio.errors import CallbackError, OutboundOverflow
+from trioproto.sansio.lifecycle import State
+from trioproto.sansio.protocol import Protocol
+from trioproto.sansio.settings import Settings
+
+if TYPE_CHECKING:
+    from trioproto.sansio.addresses import Address
+    from trioproto.sansio.driver import Driver
+    from trioproto.sansio.errors import ConnectionClosed
+    from trioproto.sansio.layer import Layer
+
+P = TypeVar("P", bound=Protocol)
+
+
+class Connections(Collection[P]):
+    """The live protocols of a factory.
+
+    Iterating takes a snapshot, so that connections may come and go meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._protocols: dict[Connection, P] = {}
+
+    def __len__(self) -> int:
+        return len(self._protocols)
+
+    def __iter__(self) -> Iterator[P]:
+        return iter(list(self._protocols.values()))
+
+    def __contains__(self, protocol: object) -> bool:
+        return any(protocol is each for each in self._protocols.values())
+
+
+class Factory(Generic[P]):
+    """Builds a protocol for each connection, and holds what they share.
+
+    A factory knows nothing of the network. Make one of your protocol class
+    (``Factory(Echo)``), or subclass it. A subclass need not call
+    ``super().__init__()``.
+
+    Each of the :class:`~trioproto.Settings` is a keyword here; a class
+    attribute of the same name on a subclass is its default.
+
+    Attributes:
+        protocol: makes a protocol, called without arguments; a class mostly.
+        connections: the live protocols, from before ``connection_made`` until
+            just before ``connection_lost``.
+        settings: the settings in force for new connections.
+
+    Raises:
+        TypeError: an unknown keyword.
+        ValueError: a value out of its range.
+
+    Origin: Twisted howto "Writing Servers", Factories.
+    """
+
+    protocol: Callable[..., P] | None = None
+    connections: Connections[P]
+    settings: Settings
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Any:
+        """Make the state that does not depend on a subclass' ``__init__``."""
+        factory = super().__new__(cls)
+        factory.connections = Connections()
+        factory.settings = _class_settings(cls)
+        factory._error_log = ErrorLog()
+        factory._buffered = 0
+        return factory
+
+    def __init__(self, protocol: Callable[..., P] | None = None, **settings: Any) -> None:
+        if protocol is not None:
+            self.protocol = protocol
+        self.configure(**settings)
+
+    def configure(self, **changes: Any) -> None:
+        """Replace settings, for connections accepted from now on.
+
+        Raises:
+            TypeError: an unknown name.
+            ValueError: a value out of its range; nothing is changed.
+        """
+        self.settings = replace(self.settings, **changes)
+
+    def build_protocol(self, peer: Address) -> P | None:
+        """Make the protocol for a connection from *peer*.
+
+        Returns:
+            ``None`` to refuse the connection, which is then closed.
+
+        Origin: Twisted's ``buildProtocol``.
+        """
+        # Not self.protocol: a plain function as class attribute would be bound.
+        make = vars(self).get("protocol") or type(self).protocol
+        if make is None:
+            raise TypeError(f"{type(self).__name__} has neither protocol nor build_protocol")
+        return make()
+
+    def start_factory(self) -> Awaitable[None] | None:
+        """Called (and awaited) before the first connection.
+
+        Origin: Twisted's ``startFactory``.
+        """
+
+    def stop_factory(self) -> Awaitable[None] | None:
+        """Called (and awaited) after the last connection, also when cancelled.
+
+        An async one may take ``cleanup_timeout`` seconds when cancelled.
+
+        Origin: Twisted's ``stopFactory``.
+        """
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Hold the factory's resources, around all its connections.
+
+        Entered after the sockets are bound and before the first connection;
+        left after the last. A nursery opened in it owns the factory's own
+        tasks: if one fails, the server ends with that error. By default this
+        calls ``start_factory`` and ``stop_factory``.
+        """
+        starting = self.start_factory()
+        if starting is not None:
+            await starting
+        try:
+            yield
+        finally:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        stopping = self.stop_factory()
+        if stopping is not None:
+            await stopping
+
+    def connect(
+        self, driver: Driver, peer: Address, local: Address, layers: Iterable[Layer] = ()
+    ) -> Connection | None:
+        """Build a protocol and its connection, not opened yet.
+
+        Returns:
+            ``None`` if ``build_protocol`` refuses.
+
+        Raises:
+            CallbackError: ``build_protocol`` failed, which is logged.
+            Exception: the same with ``callback_errors="raise"``: as it was.
+        """
+        try:
+            protocol = driver.invoke(self.build_protocol, peer)
+            if protocol is None:
+                return None
+            _check_protocol(protocol)
+        except Exception as exc:
+            if self.settings.callback_errors == "raise":
+                raise
+            reason = CallbackError(self.build_protocol.__qualname__)
+            reason.__cause__ = unwrap(exc)
+            self.report(peer, reason)
+            raise reason from exc
+        return Connection(protocol, self, driver, self.settings, peer, local, layers)
+
+    # The books, for the connections
+
+    def opened(self, connection: Connection) -> None:
+        """Enter a connection, whose protocol now belongs to this factory."""
+        connection.protocol.factory = self
+        self.connections._protocols[connection] = connection.protocol  # type: ignore[assignment]
+
+    def closed(self, connection: Connection) -> None:
+        """Take a connection out."""
+        self.connections._protocols.pop(connection, None)
+
+    def live(self) -> list[Connection]:
+        """Return the connections in the books."""
+        return list(self.connections._protocols)
+
+    def output_waits(self, connection: Connection, change: int) -> None:
+        """Count bytes that wait to be sent; above the limit, abort who has most."""
+        self._buffered += change
+        limit = connection.settings.max_buffered_total
+        if change > 0 and self._buffered > limit:
+            worst = max(self.connections._protocols, key=lambda each: each.buffered)
+            worst.abort(OutboundOverflow(self._buffered, limit))
+
+    def flush_error_log(self) -> None:
+        """Log the counts of errors that were not shown one by one."""
+        self._error_log.flush()
+
+    def report(self, peer: Address | None, reason: ConnectionClosed) -> None:
+        """Log an error in user code, which is the ``__cause__`` of *reason*."""
+        self._error_log.report(peer, reason)
+
+
+def _class_settings(cls: type) -> Settings:
+    """Make settings of the defaults that a subclass has as class attributes."""
+    names = (field.name for field in fields(Settings))
+    return Settings(**{name: getattr(cls, name) for name in names if hasattr(cls, name)})
+
+
+def _check_protocol(protocol: object) -> None:
+    if not isinstance(protocol, Protocol):
+        close = getattr(protocol, "close", None)
+        if isinstance(protocol, Awaitable) and close is not None:
+            close()
+        raise TypeError(f"build_protocol returned {protocol!r:.100}, not a Protocol")
+    transport = getattr(protocol, "transport", None)
+    if transport is not None and transport.state < State.LOST:
+        raise RuntimeError("build_protocol returned a protocol that is in use already")

@@ -1,0 +1,261 @@
+"""Accepting: one task for each listener.
+
+On our own sockets the order is readiness, then a slot, then ``accept``: while
+there is no slot, newcomers stay in the kernel's backlog, and no slot is ever
+held while waiting for a connection. Over a ready-made ``Listener`` there is no
+readiness to ask for, so one accepted stream may wait for its slot.
+
+Some errors of ``accept`` concern one connection only, and are passed over.
+Others say that the system has run out of something: then what is queued is shed
+with the help of a descriptor held in reserve, since a peer that is reset can try
+elsewhere and one that hangs cannot, and accepting rests for a moment.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import trio
+
+from trioproto.runtime.driver import RESET_ON_CLOSE, shielded
+from trioproto.runtime.poll_driver import PollDriver
+from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
+from trioproto.sansio.addresses import Address, TCPAddress, address_from_sockaddr
+
+if TYPE_CHECKING:
+    from trioproto.runtime.admission import Slot
+    from trioproto.runtime.scope import Scope
+
+logger = logging.getLogger("trioproto")
+
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_ONE_CONNECTION = {
+    errno.EPERM,
+    errno.ECONNABORTED,
+    errno.EPROTO,
+    errno.ENETDOWN,
+    errno.ENOPROTOOPT,
+    errno.EHOSTDOWN,
+    errno.ENONET,
+    errno.EHOSTUNREACH,
+    errno.EOPNOTSUPP,
+    errno.ENETUNREACH,
+    errno.ETIMEDOUT,
+    errno.EINTR,
+}
+_REST = 0.1
+"""Seconds without accepting, after the system ran out of something."""
+_BURST = 64
+"""Connections accepted, or shed, between two checkpoints."""
+_REFUSALS = 64
+"""Refusals on their way at once; further peers are reset without a message."""
+_REFUSAL_TIME = 1.0
+"""Seconds for a refusal to be sent and for the peer to close."""
+
+
+class Doorman:
+    """What the acceptors of one server share: where connections go, or why not.
+
+    Args:
+        scope: the scope that connections belong to.
+        nursery: where their tasks run.
+    """
+
+    def __init__(self, scope: Scope, nursery: trio.Nursery) -> None:
+        self.scope = scope
+        self.nursery = nursery
+        self._refusals = 0
+
+    @property
+    def refuses(self) -> bool:
+        """Whether newcomers at the limit are refused rather than made to wait."""
+        return self.scope.factory.settings.at_limit == "refuse"
+
+    def admit_socket(self, sock: socket.socket, peer: Address, local: Address, slot: Slot) -> None:
+        """Start the connection's task on an accepted socket."""
+        assert self.scope.poller is not None
+        driver = PollDriver(self.scope, self.scope.poller, sock)
+        self.nursery.start_soon(driver.run, peer, local, slot)
+
+    def admit_stream(self, stream: trio.abc.Stream, slot: Slot) -> None:
+        """Start the connection's task on an accepted stream."""
+        driver = StreamDriver(self.scope, stream)
+        self.nursery.start_soon(driver.run, *stream_addresses(stream), slot)
+
+    def refuse(self, stream: trio.abc.Stream) -> None:
+        """Send a peer away, with the refusal if there is one."""
+        self._refusals += 1
+        self.nursery.start_soon(self._refuse, stream)
+
+    async def _refuse(self, stream: trio.abc.Stream) -> None:
+        message = self.scope.factory.settings.refusal
+        try:
+            with trio.move_on_after(_REFUSAL_TIME):
+                if self._refusals > _REFUSALS:
+                    if isinstance(stream, trio.SocketStream):
+                        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+                elif message is not None:
+                    await stream.send_all(message)
+                    if isinstance(stream, trio.abc.HalfCloseableStream):
+                        await stream.send_eof()
+                        while await stream.receive_some(65536):
+                            pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+            pass
+        finally:
+            self._refusals -= 1
+            with shielded(_REFUSAL_TIME):
+                await trio.aclose_forcefully(stream)
+
+
+class SocketAcceptor:
+    """Accepts on a listening socket of our own, which it closes.
+
+    Args:
+        doorman: where the connections go.
+        sock: bound, non-blocking.
+    """
+
+    def __init__(self, doorman: Doorman, sock: socket.socket) -> None:
+        self.address = address_from_sockaddr(sock.getsockname())
+        self._doorman = doorman
+        self._socket = sock
+        self._spare: int | None = None
+        settings = doorman.scope.factory.settings
+        self._options: list[tuple[int, int]] = []
+        if isinstance(self.address, TCPAddress):
+            if settings.tcp_nodelay:
+                self._options.append((socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            if settings.keepalive:
+                self._options.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        wildcard = isinstance(self.address, TCPAddress) and self.address.host in ("0.0.0.0", "::")
+        self._local = None if wildcard else self.address
+
+    async def run(self) -> None:
+        """Accept until cancelled."""
+        self._spare = os.open(os.devnull, os.O_RDONLY)
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(self._socket)
+                await self._accept_burst()
+        finally:
+            self._drop_spare()
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+
+    async def _accept_burst(self) -> None:
+        admission = self._doorman.scope.admission
+        for _ in range(_BURST):
+            slot = admission.try_slot()
+            if slot is None and not self._doorman.refuses:
+                slot = await admission.wait_slot()
+            taken = False
+            try:
+                taken = self._accept_one(slot)
+            except BlockingIOError:
+                return
+            except OSError as exc:
+                if exc.errno in _EXHAUSTED:
+                    await self._shed(exc)
+                    return
+                if exc.errno not in _ONE_CONNECTION:
+                    raise
+            finally:
+                if slot is not None and not taken:
+                    slot.release()
+
+    def _accept_one(self, slot: Slot | None) -> bool:
+        """Accept one connection; return whether *slot* has gone with it."""
+        sock, sockaddr = self._socket.accept()
+        try:
+            sock.setblocking(False)
+            for level, option in self._options:
+                sock.setsockopt(level, option, 1)
+            local = self._local or address_from_sockaddr(sock.getsockname())
+        except OSError:
+            # It has gone already.
+            sock.close()
+            return False
+        if slot is None:
+            stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+            self._doorman.refuse(stream)
+            return False
+        self._doorman.admit_socket(sock, address_from_sockaddr(sockaddr), local, slot)
+        return True
+
+    async def _shed(self, exc: OSError) -> None:
+        """Reset what is queued, say so, and rest."""
+        shed = self._reset_queued()
+        logger.warning("accepting on %s: %s; %d connections shed", self.address, exc, shed)
+        await trio.sleep(_REST)
+
+    def _reset_queued(self) -> int:
+        self._drop_spare()
+        shed = 0
+        try:
+            for _ in range(_BURST):
+                sock, _address = self._socket.accept()
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+                sock.close()
+                shed += 1
+        except OSError:
+            pass
+        try:
+            self._spare = os.open(os.devnull, os.O_RDONLY)
+        except OSError:
+            pass
+        return shed
+
+    def _drop_spare(self) -> None:
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+
+
+class StreamAcceptor:
+    """Accepts on any trio listener, which it closes.
+
+    Args:
+        doorman: where the connections go.
+        listener: whatever gives streams.
+    """
+
+    def __init__(self, doorman: Doorman, listener: trio.abc.Listener[trio.abc.Stream]) -> None:
+        self._doorman = doorman
+        self._listener = listener
+
+    async def run(self) -> None:
+        """Accept until cancelled."""
+        try:
+            while True:
+                await self._accept()
+        finally:
+            with shielded(_REFUSAL_TIME):
+                await trio.aclose_forcefully(self._listener)
+
+    async def _accept(self) -> None:
+        try:
+            stream = await self._listener.accept()
+        except OSError as exc:
+            if exc.errno not in _EXHAUSTED:
+                raise
+            logger.warning("accepting on %r: %s", self._listener, exc)
+            await trio.sleep(_REST)
+            return
+        admission = self._doorman.scope.admission
+        slot = admission.try_slot()
+        if slot is None and self._doorman.refuses:
+            self._doorman.refuse(stream)
+            return
+        if slot is None:
+            try:
+                slot = await admission.wait_slot()
+            except BaseException:
+                with shielded(_REFUSAL_TIME):
+                    await trio.aclose_forcefully(stream)
+                raise
+        self._doorman.admit_stream(stream, slot)

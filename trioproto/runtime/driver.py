@@ -1,0 +1,374 @@
+"""What every driver on trio shares: the connection's task and its endings.
+
+A connection is one task. It opens the protocol, awaits its async callbacks, and
+ends it exactly once. What can be done without waiting is done in *turns*: plain
+calls, made in the connection's context by whoever has news of it (its own task,
+the poller, the flusher, the deadlines). After each turn the task is woken only
+if there is something that only a task can do.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from trioproto.runtime.groups import merge, split_errors
+from trioproto.sansio.connection import Connection
+from trioproto.sansio.errors import CallbackError
+from trioproto.sansio.lifecycle import State
+
+if TYPE_CHECKING:
+    from trioproto.runtime.admission import Slot
+    from trioproto.runtime.deadlines import Entry
+    from trioproto.runtime.scope import Scope
+    from trioproto.sansio.addresses import Address
+
+AsyncFn = Callable[..., Awaitable[object]]
+
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""The value of ``SO_LINGER`` that makes a close send a reset."""
+
+
+@trio.lowlevel.disable_ki_protection
+def call_user(callback: Callable[..., Any], *args: Any) -> Any:
+    """Call user code: a ``KeyboardInterrupt`` may be raised in it, but not around it."""
+    return callback(*args)
+
+
+@trio.lowlevel.disable_ki_protection
+async def await_user(waiting: Awaitable[Any]) -> Any:
+    """The same for what is awaited."""
+    return await waiting
+
+
+def shielded(seconds: float) -> trio.CancelScope:
+    """Open a scope that outer cancellation does not enter, but time does."""
+    return trio.CancelScope(deadline=trio.current_time() + seconds, shield=True)
+
+
+class BaseDriver:
+    """The part of a driver that does not depend on the kind of stream.
+
+    A subclass moves the bytes: it has ``_serve``, ``turn`` and ``_close``.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_draining",
+        "_ended",
+        "_file_lock",
+        "_nursery",
+        "_parked",
+        "_progress",
+        "_task_scopes",
+        "_to_start",
+        "connection",
+        "context",
+        "deadline_entry",
+        "scope",
+    )
+
+    can_write_eof: bool
+    invoke = staticmethod(call_user)
+    time = staticmethod(trio.current_time)
+
+    connection: Connection
+    context: Context
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.deadline_entry: Entry | None = None
+        self._nursery: trio.Nursery | None = None
+        self._parked: trio.lowlevel.Task | None = None
+        self._to_start: list[tuple[AsyncFn, tuple[Any, ...]]] | None = None
+        self._task_scopes: set[trio.CancelScope] | None = None
+        self._progress: trio.Event | None = None
+        self._closed: trio.Event | None = None
+        self._draining: trio.Event | None = None
+        self._file_lock: trio.Lock | None = None
+        self._ended = False
+
+    # The connection's task
+
+    @trio.lowlevel.enable_ki_protection
+    async def run(self, peer: Address, local: Address, slot: Slot | None = None) -> None:
+        """Be the connection's task, from building to the end; release *slot* then.
+
+        Raises:
+            Cancelled: the task was cancelled; the connection was reset, and
+                ``connection_lost`` has been called all the same.
+            BaseException: what user code raised, if it is no ``Exception`` or
+                ``callback_errors`` is ``"raise"``.
+        """
+        self.context = trio.lowlevel.current_task().context
+        self.scope.entered()
+        raised: BaseException | None = None
+        try:
+            try:
+                connection = self.scope.factory.connect(self, peer, local)
+            except CallbackError:
+                await self._close(reset=True)
+                return
+            except BaseException:
+                await self._close(reset=True)
+                raise
+            if connection is None:
+                await self._close(reset=False)
+                return
+            self.connection = connection
+            try:
+                await self._serve()
+            except BaseException as exc:
+                raised = exc
+                connection.cancel()
+            await self._end()
+            raised = merge(raised, connection.crash)
+            if raised is not None:
+                raise raised
+        finally:
+            raised = None
+            self.scope.left()
+            if slot is not None:
+                slot.release()
+
+    def _open(self) -> None:
+        """Open the connection; in a drain, which it has come too late for, drain it."""
+        self.connection.open()
+        if self.scope.draining:
+            self.connection.drain()
+
+    async def _serve(self) -> None:
+        """Serve until the connection has ended."""
+        raise NotImplementedError
+
+    def turn(self) -> None:
+        """Do what can be done without waiting; in the connection's context."""
+        raise NotImplementedError
+
+    async def _close(self, *, reset: bool) -> None:
+        """Close the stream, whatever its state; also when cancelled."""
+        raise NotImplementedError
+
+    async def _end(self) -> None:
+        """Close the stream, and make the last callback."""
+        connection = self.connection
+        connection.tell = False
+        self.scope.deadlines.disarm(self)
+        await self._close(reset=connection.broken)
+        connection.report_lost()
+        last = connection.take_pending()
+        if last is not None:
+            with shielded(connection.settings.cleanup_timeout):
+                await self._run_callbacks(last)
+        self._ended = True
+        for event in (self._progress, self._draining, self._closed):
+            if event is not None:
+                event.set()
+
+    async def _run_callbacks(self, waiting: Coroutine[Any, Any, Any] | None) -> None:
+        """Await async callbacks, as long as one leads to the next.
+
+        Nothing is flushed in between: what they write goes out when they are
+        done, or in a turn of the flusher's when one of them waits.
+        """
+        while waiting is not None:
+            await self._run_callback(waiting)
+            waiting = self.connection.take_pending()
+
+    async def _run_callback(self, waiting: Coroutine[Any, Any, Any]) -> None:
+        """Await an async callback, and tell the connection what became of it."""
+        try:
+            result = await await_user(waiting)
+        except BaseException as exc:
+            errors, rest = split_errors(exc)
+            if errors is not None:
+                self.connection.callback_raised(errors)
+            if rest is None:
+                return
+            if not isinstance(rest, trio.Cancelled | BaseExceptionGroup):
+                self.connection.callback_raised(rest)
+                return
+            if rest is exc:
+                raise
+            raise rest from None
+        else:
+            self.connection.callback_returned(result)
+
+    async def _run_task(self, async_fn: AsyncFn, *args: Any) -> None:
+        """Run a task of the user's, until it ends or the connection closes."""
+        scopes = self._task_scopes
+        if scopes is None:
+            scopes = self._task_scopes = set()
+        with trio.CancelScope() as scope:
+            scopes.add(scope)
+            if self.connection.closing:
+                scope.cancel()
+            try:
+                await await_user(async_fn(*args))
+            except BaseException as exc:
+                errors, rest = split_errors(exc)
+                if errors is not None:
+                    self.connection.task_raised(async_fn, errors)
+                if rest is not None:
+                    if rest is exc:
+                        raise
+                    raise rest from None
+            finally:
+                scopes.discard(scope)
+
+    # Waking the task
+
+    async def _park(self) -> None:
+        """Wait until ``_wake``."""
+        self._parked = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._unpark)
+
+    def _unpark(self, _raise_cancel: object) -> trio.lowlevel.Abort:
+        self._parked = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _wake(self) -> None:
+        """Let a parked task go on; exactly once."""
+        task, self._parked = self._parked, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    def _stop_user_code(self) -> None:
+        """Cancel what must not run on in the state that has been reached."""
+        if self.connection.state >= State.ENDED:
+            if self._nursery is not None:
+                self._nursery.cancel_scope.cancel()
+            self._wake()
+        self._to_start = None
+        if self._task_scopes:
+            for scope in self._task_scopes:
+                scope.cancel()
+
+    def _start_tasks(self, nursery: trio.Nursery) -> None:
+        """Start the tasks that were asked for before there was a nursery."""
+        self._nursery = nursery
+        to_start, self._to_start = self._to_start, None
+        for async_fn, args in to_start or ():
+            nursery.start_soon(self._run_task, async_fn, *args)
+
+    def _notify_waiters(self) -> None:
+        """Have those who wait look again."""
+        if self._progress is not None:
+            self._progress.set()
+            self._progress = None
+        if self._draining is not None and self.connection.draining:
+            self._draining.set()
+
+    # Turns that others give
+
+    def take_turn(self) -> None:
+        """Take a turn given by the flusher."""
+        if self.connection.state is not State.LOST:
+            self.context.run(self.turn)
+
+    def deadline_passed(self, now: float) -> None:
+        """Take a turn given by the deadlines."""
+        self.context.run(self._timeout_turn, now)
+
+    def _timeout_turn(self, now: float) -> None:
+        self.connection.tell = False
+        self.connection.on_timeout(now)
+        self.turn()
+
+    # The connection's view of its driver
+
+    def changed(self) -> None:
+        """Have a turn soon."""
+        self.scope.flusher.mark(self)
+
+    def offer(self) -> None:
+        """Send at once what can be sent without waiting: nothing, in general."""
+
+    def start_soon(self, async_fn: AsyncFn, args: tuple[Any, ...]) -> None:
+        """Start a task now, or as soon as there is a nursery."""
+        if self._nursery is not None:
+            self._nursery.start_soon(self._run_task, async_fn, *args)
+        elif self._to_start is None:
+            self._to_start = [(async_fn, args)]
+        else:
+            self._to_start.append((async_fn, args))
+
+    def getsockopt(self, level: int, option: int, buffersize: int = 0) -> int | bytes:
+        """Read an option of the socket."""
+        raise NotImplementedError
+
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
+        """Set an option of the socket."""
+        raise NotImplementedError
+
+    async def wait_writable(self) -> None:
+        """Wait until less than ``high_water`` bytes wait, sending meanwhile."""
+        connection = self.connection
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self.offer()
+        if not connection.closing and connection.buffered < connection.settings.high_water:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return
+        await self._wait_until(
+            lambda: connection.closing or connection.buffered < connection.settings.high_water
+        )
+        if connection.closing:
+            assert connection.reason is not None
+            raise connection.reason
+
+    async def wait_closed(self) -> None:
+        """Wait until ``connection_lost`` has returned."""
+        if self._closed is None:
+            self._closed = trio.Event()
+            if self._ended:
+                self._closed.set()
+        await self._closed.wait()
+
+    async def wait_draining(self) -> None:
+        """Wait until the server drains, or the connection ends."""
+        if self._draining is None:
+            self._draining = trio.Event()
+            if self.connection.draining or self.connection.state is State.LOST:
+                self._draining.set()
+        await self._draining.wait()
+
+    async def _wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that a turn brings about, or for the end."""
+        await trio.lowlevel.checkpoint()
+        while not condition() and self.connection.state < State.ENDED:
+            if self._progress is None:
+                self._progress = trio.Event()
+            await self._progress.wait()
+
+    # Files
+
+    async def send_file(self, path: str | PathLike[str], offset: int, count: int | None) -> int:
+        """Send a file in its place among other output."""
+        connection = self.connection
+        if self._file_lock is None:
+            self._file_lock = trio.Lock()
+        async with self._file_lock, await trio.open_file(path, "rb") as file:
+            await self._wait_until(lambda: connection.closing or not connection.buffered)
+            if connection.closing:
+                assert connection.reason is not None
+                raise connection.reason
+            connection.sending_file = True
+            try:
+                sent = await self._copy_file(file.wrapped, offset, count)
+            finally:
+                connection.sending_file = False
+                connection.output_tried(0, trio.current_time())
+                self.changed()
+            if connection.state >= State.ENDED:
+                assert connection.reason is not None
+                raise connection.reason
+            return sent
+
+    async def _copy_file(self, file: Any, offset: int, count: int | None) -> int:
+        """Send a part of an open file; stop early if the connection ends."""
+        raise NotImplementedError

@@ -1,0 +1,144 @@
+"""The half of a factory that awaits: its scope, and a handler for trio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import trio
+
+from trioproto.factory import Factory as PureFactory
+from trioproto.factory import P
+from trioproto.runtime.driver import shielded
+from trioproto.runtime.groups import ungrouped
+from trioproto.runtime.scope import Scope, open_scope
+from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
+from trioproto.sansio.settings import Settings
+
+if TYPE_CHECKING:
+    from trioproto.runtime.server import Server
+
+
+class Factory(PureFactory[P]):
+    __doc__ = PureFactory.__doc__
+
+    _scope: Scope | None = None
+    _server: Server | None = None
+    _claimed = False
+    _entered: AbstractAsyncContextManager[Scope] | None = None
+
+    @property
+    def server(self) -> Server:
+        """The server that serves this factory now.
+
+        Raises:
+            RuntimeError: none does.
+
+        Origin: in place of Twisted's global reactor.
+        """
+        if self._server is None:
+            raise RuntimeError("the factory is not being served")
+        return self._server
+
+    async def handle(self, stream: trio.abc.Stream) -> None:
+        """Serve one connection over *stream* until it ends; a handler for trio.
+
+        The stream is closed. At ``max_connections`` this waits for a slot
+        (``at_limit="refuse"`` closes the stream at once).
+
+        Raises:
+            RuntimeError: the factory has a lifespan or limits of its own, and
+                is not in use (``async with factory``, or a server).
+            Exception: what user code raised, if ``callback_errors`` is
+                ``"raise"``.
+        """
+        if self._scope is not None:
+            await self._handle_in(self._scope, stream)
+            return
+        if not self._needs_no_scope():
+            raise RuntimeError(
+                f"{type(self).__name__} has a lifespan or limits: enter it first "
+                "(async with factory), or serve it"
+            )
+        with ungrouped():
+            async with open_scope(self) as scope:
+                await self._handle_in(scope, stream)
+
+    async def __aenter__(self) -> Self:
+        """Enter the factory's scope: its limits, and its lifespan.
+
+        Raises:
+            RuntimeError: it is in use already.
+        """
+        entered = self._scope_by_hand()
+        await entered.__aenter__()
+        self._entered = entered
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        """Leave the scope: drain what is left, or end it at once if *exc*."""
+        entered, self._entered = self._entered, None
+        assert entered is not None
+        return await entered.__aexit__(kind, exc, traceback)
+
+    @asynccontextmanager
+    async def _scope_by_hand(self) -> AsyncIterator[Scope]:
+        settings = self.settings
+        async with self.open_scope() as scope:
+            yield scope
+            grace = trio.CancelScope(deadline=trio.current_time() + settings.drain_grace)
+            await scope.drain(grace, settings.drain_force)
+
+    @asynccontextmanager
+    async def open_scope(self) -> AsyncIterator[Scope]:
+        """Open the one scope that this factory may have at a time."""
+        if self._claimed:
+            raise RuntimeError(
+                f"{type(self).__name__} is in use already: give all endpoints to one server"
+            )
+        self._claimed = True
+        try:
+            with ungrouped():
+                async with open_scope(self) as scope:
+                    self._scope = scope
+                    try:
+                        yield scope
+                    finally:
+                        self._scope = None
+        finally:
+            self._claimed = False
+
+    async def _stop(self) -> None:
+        """Call ``stop_factory``; an async one gets its time even when cancelled."""
+        with shielded(self.settings.cleanup_timeout):
+            await super()._stop()
+
+    def _needs_no_scope(self) -> bool:
+        """Whether one connection can be served without the others."""
+        kind = type(self)
+        own = (kind.lifespan, kind.start_factory, kind.stop_factory)
+        plain = (Factory.lifespan, Factory.start_factory, Factory.stop_factory)
+        return own == plain and self.settings.max_connections == Settings().max_connections
+
+    async def _handle_in(self, scope: Scope, stream: trio.abc.Stream) -> None:
+        slot = scope.admission.try_slot()
+        if slot is None and self.settings.at_limit == "refuse":
+            with shielded(self.settings.cleanup_timeout):
+                await trio.aclose_forcefully(stream)
+            return
+        if slot is None:
+            try:
+                slot = await scope.admission.wait_slot()
+            except BaseException:
+                with shielded(self.settings.cleanup_timeout):
+                    await trio.aclose_forcefully(stream)
+                raise
+        peer, local = stream_addresses(stream)
+        await StreamDriver(scope, stream).run(peer, local, slot)

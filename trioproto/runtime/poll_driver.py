@@ -1,0 +1,318 @@
+"""The driver for sockets on Linux: the fast path.
+
+``event`` is the step from readable to sent, and the product. It has a shortcut
+for the common case, a plain connection with bytes to read, which does the same
+as the general way in ``_event`` and ``turn`` without looking at what a plain
+connection cannot have. Both run in the poller's task; the connection's own task
+is parked, and is woken for what only a task can do.
+
+Interest in events is changed only when it has to be. Readable stays of interest
+while a connection must not be read, until an event arrives; the peer's FIN
+(``EPOLLRDHUP``) until it has been seen; and as a hang-up cannot be masked, a
+descriptor that has hung up and is not being read leaves the epoll. All three
+would otherwise be reported for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from trioproto.runtime.driver import RESET_ON_CLOSE, BaseDriver, call_user
+from trioproto.sansio.lifecycle import State
+
+if TYPE_CHECKING:
+    from trioproto.runtime.poller import Poller
+    from trioproto.runtime.scope import Scope
+
+_PEER_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR
+_UNWATCHED = -1
+_FILE_CHUNK = 1024 * 1024
+
+
+class PollDriver(BaseDriver):
+    """Serves one connection over a non-blocking socket, which it closes.
+
+    Args:
+        scope: the scope that the connection belongs to; it has the poller.
+        sock: the connected socket.
+    """
+
+    __slots__ = ("_blocked", "_interest", "_poller", "_socket")
+
+    can_write_eof = True
+
+    def __init__(self, scope: Scope, poller: Poller, sock: socket.socket) -> None:
+        super().__init__(scope)
+        self._poller = poller
+        self._socket = sock
+        self._interest = _UNWATCHED
+        self._blocked = False
+
+    # The step
+
+    def event(self, mask: int, now: float) -> None:
+        """Act on events of the socket."""
+        connection = self.connection
+        if mask != EPOLLIN or connection.holds:
+            self.context.run(self._event, mask, now)
+            return
+        sock = self._socket
+        try:
+            data = sock.recv(connection.settings.read_size)
+        except OSError:
+            data = b""
+        if not data:
+            # EOF or an error: the general way reads it again.
+            self.context.run(self._event, mask, now)
+            return
+        connection.active_at = now
+        connection.tell = False
+        protocol = connection.protocol
+        try:
+            result = self.context.run(call_user, protocol.data_received, data)
+        except BaseException as exc:
+            self.context.run(self._callback_raised, exc)
+            return
+        outbound = connection.outbound
+        pieces = outbound.pieces
+        if result is not None or connection.holds:
+            self.context.run(self._delivered, result)
+        elif pieces:
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            try:
+                sent = sock.send(data)
+            except OSError:
+                sent = 0
+            if sent == len(data):
+                pieces.clear()
+                outbound.size = 0
+                connection.tell = True
+            else:
+                pieces.clear()
+                outbound.head = data
+                if sent:
+                    outbound.sent(sent)
+                self.context.run(self.turn)
+        else:
+            connection.tell = True
+
+    def _event(self, mask: int, now: float) -> None:
+        """Act on events of the socket, whatever state the connection is in."""
+        connection = self.connection
+        connection.tell = False
+        if mask & (EPOLLOUT | EPOLLERR | EPOLLHUP):
+            self._blocked = False
+        if mask & _PEER_EVENTS:
+            if connection.wants_read:
+                self._receive(now)
+            else:
+                self._not_reading(mask)
+        self.turn()
+
+    def _delivered(self, result: Any) -> None:
+        self.connection.delivered(result)
+        self.turn()
+
+    def _callback_raised(self, exc: BaseException) -> None:
+        connection = self.connection
+        connection.failed(connection.protocol.data_received.__qualname__, exc)
+        self.turn()
+
+    def _receive(self, now: float) -> None:
+        connection = self.connection
+        try:
+            data = self._socket.recv(connection.settings.read_size)
+        except BlockingIOError:
+            return
+        except OSError as exc:
+            connection.lost(exc)
+            return
+        if data:
+            connection.feed(data, now)
+        else:
+            connection.feed_eof()
+
+    def _not_reading(self, mask: int) -> None:
+        """Take an event that cannot be answered by reading: see that it ends."""
+        if mask & EPOLLERR:
+            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                self.connection.lost(OSError(code, os.strerror(code)))
+                return
+        if mask & EPOLLHUP:
+            self._watch(_UNWATCHED)
+        else:
+            self._watch(self._interest & ~(mask & (EPOLLIN | EPOLLRDHUP)))
+
+    # Turns
+
+    def turn(self) -> None:
+        """Make the callbacks that are due, send, and see what to wait for."""
+        connection = self.connection
+        connection.tell = False
+        connection.advance()
+        if connection.state < State.ENDED:
+            self._flush()
+            connection.advance()
+            if connection.wants_shutdown:
+                self._shut_down()
+        if connection.closing:
+            self._stop_user_code()
+        if connection.state < State.ENDED:
+            self._watch_for_more()
+            self.scope.deadlines.arm(self, connection.deadline)
+            if connection.pending is not None or self._to_start:
+                self._wake()
+        else:
+            self._watch(_UNWATCHED)
+        self._notify_waiters()
+
+    def offer(self) -> None:
+        """Send what the kernel takes."""
+        if self.connection.state < State.ENDED:
+            self._blocked = False
+            self._flush()
+
+    def _flush(self) -> None:
+        """Send until nothing waits or the kernel takes no more."""
+        connection = self.connection
+        connection.encode_output()
+        if self._blocked or connection.sending_file:
+            return
+        wire = connection.wire
+        total = 0
+        while (data := wire.peek()) is not None:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                self._blocked = True
+                break
+            except OSError as exc:
+                connection.lost(exc)
+                return
+            total += sent
+            partly = sent < len(data)
+            wire.sent(sent)
+            if partly:
+                self._blocked = True
+                break
+        connection.output_tried(total, trio.current_time())
+
+    def _shut_down(self) -> None:
+        """End our side of the connection."""
+        connection = self.connection
+        try:
+            if not connection.shut:
+                self._socket.shutdown(socket.SHUT_WR)
+        except OSError as exc:
+            connection.lost(exc)
+        else:
+            connection.shut_down()
+
+    def _watch_for_more(self) -> None:
+        """Bring the epoll's interest in line with what is wanted."""
+        connection = self.connection
+        wanted = EPOLLOUT if self._blocked else 0
+        if connection.wants_read:
+            wanted |= EPOLLIN | EPOLLRDHUP
+        if self._interest != _UNWATCHED:
+            self._watch(self._interest & ~EPOLLOUT | wanted)
+        elif wanted:
+            self._watch(wanted)
+        if connection.buffered and not self._blocked and not connection.sending_file:
+            # A callback has written after the flush: one round a tick.
+            self.changed()
+        else:
+            connection.tell = True
+
+    def _watch(self, interest: int) -> None:
+        if interest == self._interest:
+            return
+        fd = self._socket.fileno()
+        if interest == _UNWATCHED:
+            self._poller.unregister(fd)
+        elif self._interest == _UNWATCHED:
+            self._poller.register(fd, self, interest)
+        else:
+            self._poller.modify(fd, interest)
+        self._interest = interest
+
+    # The task
+
+    async def _serve(self) -> None:
+        connection = self.connection
+        self._open()
+        self.turn()
+        while connection.state < State.ENDED:
+            if connection.pending is not None or self._to_start:
+                await self._serve_in_nursery()
+                return
+            self._parked = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._unpark)
+
+    async def _serve_in_nursery(self) -> None:
+        """Go on in a nursery, from when one is first needed (it costs 1.3 KB)."""
+        connection = self.connection
+        async with trio.open_nursery() as nursery:
+            self._start_tasks(nursery)
+            while connection.state < State.ENDED:
+                waiting = connection.take_pending()
+                if waiting is None:
+                    await self._park()
+                else:
+                    connection.tell = True
+                    await self._run_callbacks(waiting)
+                    self.turn()
+            nursery.cancel_scope.cancel()
+
+    async def _close(self, *, reset: bool) -> None:
+        self._watch(_UNWATCHED)
+        if reset:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        self._socket.close()
+
+    # The socket
+
+    def getsockopt(self, level: int, option: int, buffersize: int = 0) -> int | bytes:
+        """Read an option of the socket."""
+        if buffersize:
+            return self._socket.getsockopt(level, option, buffersize)
+        return self._socket.getsockopt(level, option)
+
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
+        """Set an option of the socket."""
+        self._socket.setsockopt(level, option, value)
+
+    async def _copy_file(self, file: Any, offset: int, count: int | None) -> int:
+        """Have the kernel copy from file to socket."""
+        connection = self.connection
+        total = 0
+        while count is None or total < count:
+            await trio.lowlevel.checkpoint()
+            if connection.state >= State.ENDED:
+                break
+            size = _FILE_CHUNK if count is None else min(_FILE_CHUNK, count - total)
+            try:
+                sent = os.sendfile(self._socket.fileno(), file.fileno(), offset + total, size)
+            except BlockingIOError:
+                self._blocked = True
+                connection.output_tried(0, trio.current_time())
+                self.changed()
+                await self._wait_until(lambda: not self._blocked)
+                continue
+            except ConnectionError as exc:
+                connection.lost(exc)
+                self.changed()
+                break
+            if not sent:
+                break
+            total += sent
+            connection.output_tried(sent, trio.current_time())
+        return total
+
+

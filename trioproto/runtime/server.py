@@ -1,0 +1,253 @@
+"""Serving a factory on endpoints: opening, the handle, and the end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias
+
+import trio
+
+from trioproto.endpoints import TCPServerEndpoint, parse_endpoint
+from trioproto.factory import Connections, P
+from trioproto.runtime.acceptor import Doorman, SocketAcceptor, StreamAcceptor
+from trioproto.runtime.driver import shielded
+from trioproto.runtime.groups import ungrouped
+from trioproto.runtime.poller import SUPPORTED
+from trioproto.sansio.addresses import Address, UnknownAddress, address_from_sockaddr
+
+if TYPE_CHECKING:
+    from trioproto.runtime.factory import Factory
+    from trioproto.runtime.scope import DrainReport, Scope
+
+Endpoint: TypeAlias = str | TCPServerEndpoint | trio.abc.Listener[Any]
+"""Where to listen: a string, an endpoint object, or a ready-made listener."""
+
+_CLOSE_TIME = 1.0
+"""Seconds for closing the listeners."""
+
+
+class Server(Generic[P]):
+    """A factory that is being served.
+
+    Attributes:
+        factory: the factory.
+        addresses: what was bound, in the order of the endpoints.
+        connections: the factory's live protocols.
+    """
+
+    def __init__(
+        self,
+        factory: Factory[P],
+        scope: Scope,
+        addresses: tuple[Address, ...],
+        grace: float | None,
+        force: float | None,
+    ) -> None:
+        self.factory = factory
+        self.addresses = addresses
+        self._scope = scope
+        self._grace = grace
+        self._force = force
+        self._stop = trio.Event()
+        self._closed = trio.Event()
+        self._grace_scope = trio.CancelScope()
+        self._report: DrainReport | None = None
+        self._accepting = trio.CancelScope()
+
+    @property
+    def connections(self) -> Connections[P]:
+        """The live protocols."""
+        return self.factory.connections
+
+    def stop(self) -> None:
+        """Ask the server to drain and end; returns at once.
+
+        Origin: Twisted's ``reactor.stop``.
+        """
+        self._stop.set()
+
+    async def drain(
+        self, grace: float | None = None, force: float | None = None
+    ) -> DrainReport:
+        """Stop, wait for the connections, and return how they ended.
+
+        Listening ends first. Each connection is read from no more, gets what
+        was received, and is asked to ``quiesce``. After *grace* seconds async
+        callbacks that still run are cancelled and their connections reset;
+        after *force* more, what could not be flushed is reset too.
+
+        During a drain this joins it, and may shorten the grace. If cancelled,
+        the drain goes on.
+
+        Args:
+            grace: seconds; by default what the server was opened with, or the
+                setting ``drain_grace``.
+            force: seconds; the same with ``drain_force``.
+        """
+        if not self._stop.is_set():
+            self._grace = self._grace if grace is None else grace
+            self._force = self._force if force is None else force
+            self._stop.set()
+        elif grace is not None:
+            ends = trio.current_time() + grace
+            self._grace_scope.deadline = min(self._grace_scope.deadline, ends)
+        await self._closed.wait()
+        if self._report is None:
+            raise trio.ClosedResourceError("the server was cancelled")
+        return self._report
+
+    async def wait_closed(self) -> None:
+        """Wait until the server has ended, in whichever way."""
+        await self._closed.wait()
+
+    async def _accept(self, acceptors: list[SocketAcceptor | StreamAcceptor]) -> None:
+        """Accept until the drain begins."""
+        with self._accepting:
+            async with trio.open_nursery() as nursery:
+                for acceptor in acceptors:
+                    nursery.start_soon(acceptor.run)
+
+    async def _run(self) -> None:
+        """Wait to be stopped, then drain."""
+        await self._stop.wait()
+        self._accepting.cancel()
+        settings = self.factory.settings
+        grace = settings.drain_grace if self._grace is None else self._grace
+        force = settings.drain_force if self._force is None else self._force
+        self._grace_scope.deadline = trio.current_time() + grace
+        self._report = await self._scope.drain(self._grace_scope, force)
+        self._closed.set()
+
+
+@asynccontextmanager
+async def open_server(
+    factory: Factory[P],
+    *endpoints: Endpoint,
+    grace: float | None = None,
+    force: float | None = None,
+) -> AsyncIterator[Server[P]]:
+    """Serve *factory* on *endpoints* while the block runs.
+
+    The sockets are bound first, then the factory's ``lifespan`` is entered, then
+    they listen, then connections are accepted. Leaving the block drains; leaving
+    it by an exception or a cancellation ends everything at once.
+
+    Args:
+        factory: what to serve; it can be served once at a time.
+        endpoints: at least one; ready-made listeners are closed at the end.
+        grace: seconds, in place of the setting ``drain_grace``.
+        force: seconds, in place of the setting ``drain_force``.
+
+    Raises:
+        EndpointError: a bad string.
+        ListenError: an endpoint cannot be bound.
+        RuntimeError: the factory is being served already.
+        Exception: what ``lifespan`` or the block raised, as it was.
+    """
+    if not endpoints:
+        raise ValueError("at least one endpoint is needed")
+    parsed = [parse_endpoint(each) if isinstance(each, str) else each for each in endpoints]
+    with ungrouped():
+        async with _bound(parsed) as bound, factory.open_scope() as scope:
+            async with trio.open_nursery() as nursery:
+                for each in bound:
+                    each.listen(factory.settings.backlog)
+                acceptors = [each.acceptor(Doorman(scope, nursery)) for each in bound]
+                addresses = tuple(each.address for each in bound)
+                server = Server(factory, scope, addresses, grace, force)
+                nursery.start_soon(server._accept, acceptors)
+                nursery.start_soon(server._run)
+                factory._server = server
+                try:
+                    yield server
+                    server.stop()
+                    await server.wait_closed()
+                finally:
+                    factory._server = None
+                    server._closed.set()
+
+
+async def serve(
+    factory: Factory[P],
+    *endpoints: Endpoint,
+    grace: float | None = None,
+    force: float | None = None,
+    task_status: trio.TaskStatus[Server[P]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve *factory* on *endpoints* until ``server.stop()``, and drain.
+
+    ``await nursery.start(serve, factory, ...)`` returns the :class:`Server`.
+
+    Raises:
+        Exception: as :func:`open_server`.
+    """
+    async with open_server(factory, *endpoints, grace=grace, force=force) as server:
+        task_status.started(server)
+        await server.wait_closed()
+
+
+class _Bound:
+    """A bound socket, or a ready-made listener."""
+
+    def __init__(
+        self,
+        *,
+        sock: socket.socket | None = None,
+        endpoint: TCPServerEndpoint | None = None,
+        listener: trio.abc.Listener[Any] | None = None,
+    ) -> None:
+        self._sock = sock
+        self._endpoint = endpoint
+        self._listener = listener
+        self.address: Address = UnknownAddress(type(listener).__name__)
+        if sock is not None:
+            self.address = address_from_sockaddr(sock.getsockname())
+
+    def listen(self, backlog: int) -> None:
+        """Begin to listen, unless it does already."""
+        if self._sock is None or self._endpoint is None:
+            return
+        try:
+            self._sock.listen(self._endpoint.backlog or backlog)
+        except OSError as exc:
+            raise self._endpoint.error(exc) from exc
+
+    def acceptor(self, doorman: Doorman) -> SocketAcceptor | StreamAcceptor:
+        """Make what accepts on it."""
+        if self._sock is None:
+            assert self._listener is not None
+            return StreamAcceptor(doorman, self._listener)
+        if SUPPORTED:
+            return SocketAcceptor(doorman, self._sock)
+        self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._sock))
+        return StreamAcceptor(doorman, self._listener)
+
+    async def close(self) -> None:
+        """Close it, if its acceptor has not."""
+        if self._sock is not None:
+            self._sock.close()
+        if self._listener is not None:
+            await trio.aclose_forcefully(self._listener)
+
+
+@asynccontextmanager
+async def _bound(
+    endpoints: list[TCPServerEndpoint | trio.abc.Listener[Any]],
+) -> AsyncIterator[list[_Bound]]:
+    """Bind all endpoints, or none; close them at the end."""
+    bound: list[_Bound] = []
+    try:
+        for endpoint in endpoints:
+            if isinstance(endpoint, TCPServerEndpoint):
+                bound += [_Bound(sock=sock, endpoint=endpoint) for sock in await endpoint.bind()]
+            elif SUPPORTED and isinstance(endpoint, trio.SocketListener):
+                bound.append(_Bound(sock=socket.socket(fileno=endpoint.socket.detach())))
+            else:
+                bound.append(_Bound(listener=endpoint))
+        yield bound
+    finally:
+        with shielded(_CLOSE_TIME):
+            for each in bound:
+                await each.close()

@@ -1,0 +1,301 @@
+"""The driver for any trio stream.
+
+One task receives, feeds and sends, in turn. A second, the sender, is started
+when something is written while that task waits for something else: by another
+connection, by a task, by a callback that waits. Only one of them sends at a
+time, and whoever sends goes on until nothing is left.
+
+A protocol with ``auto_pause = False`` has to be read from while output to it is
+stuck, so there only the sender sends.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from trioproto.runtime.driver import RESET_ON_CLOSE, BaseDriver, call_user, shielded
+from trioproto.sansio.addresses import Address, UnknownAddress, address_from_sockaddr
+from trioproto.sansio.errors import NotSupported
+from trioproto.sansio.lifecycle import State
+
+if TYPE_CHECKING:
+    from trioproto.runtime.scope import Scope
+
+_CHUNK = 64 * 1024
+_BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
+
+
+class StreamDriver(BaseDriver):
+    """Serves one connection over a stream, which it closes.
+
+    Args:
+        scope: the scope that the connection belongs to.
+        stream: any stream; ``write_eof`` works if it is half-closeable.
+    """
+
+    __slots__ = ("_idle_sender", "_read_scope", "_sender_started", "_sending", "_stream")
+
+    def __init__(self, scope: Scope, stream: trio.abc.Stream) -> None:
+        super().__init__(scope)
+        self._stream = stream
+        self._sending = False
+        self._sender_started = False
+        self._idle_sender: trio.lowlevel.Task | None = None
+        self._read_scope: trio.CancelScope | None = None
+        """Set while the task waits for bytes."""
+
+    @property
+    def can_write_eof(self) -> bool:  # type: ignore[override]
+        """Whether the stream can end one side alone."""
+        return isinstance(self._stream, trio.abc.HalfCloseableStream)
+
+    # Turns
+
+    def turn(self) -> None:
+        """Make the callbacks that are due, and see who has to act on the outcome."""
+        connection = self.connection
+        self._look()
+        if connection.state >= State.ENDED:
+            return
+        self._wake()
+        if self._must_send():
+            self._wake_sender()
+        if self._read_scope is not None and (
+            connection.pending is not None or (connection.wants_shutdown and not self._sending)
+        ):
+            self._read_scope.cancel()
+
+    def _look(self) -> None:
+        """Make the callbacks that are due; the part of a turn that the task needs."""
+        connection = self.connection
+        connection.tell = False
+        connection.advance()
+        if connection.closing:
+            self._stop_user_code()
+        if connection.state < State.ENDED:
+            self.scope.deadlines.arm(self, connection.deadline)
+            connection.tell = True
+        self._notify_waiters()
+
+    def _must_send(self) -> bool:
+        """Whether output waits that nobody sends."""
+        connection = self.connection
+        return bool(connection.buffered) and not (self._sending or connection.sending_file)
+
+    # The task
+
+    async def _serve(self) -> None:
+        connection = self.connection
+        async with trio.open_nursery() as nursery:
+            self._open()
+            self._start_tasks(nursery)
+            self._look()
+            while connection.state < State.ENDED:
+                await self._step()
+                self._look()
+            nursery.cancel_scope.cancel()
+
+    async def _step(self) -> None:
+        """Do the one thing that is to be done next."""
+        connection = self.connection
+        waiting = connection.take_pending()
+        if waiting is not None:
+            await self._run_callbacks(waiting)
+            return
+        if self._must_send():
+            if connection.protocol.auto_pause:
+                await self._send()
+                return
+            self._wake_sender()
+        if connection.wants_shutdown and not self._sending:
+            await self._shut_down()
+        elif connection.wants_read:
+            await self._receive()
+        else:
+            await self._park()
+
+    async def _receive(self) -> None:
+        """Receive, feed and send, as long as nothing else is to be done."""
+        connection = self.connection
+        stream = self._stream
+        size = connection.settings.read_size
+        with trio.CancelScope() as scope:
+            while not scope.cancel_called:
+                self._read_scope = scope
+                try:
+                    data = await stream.receive_some(size)
+                except _BROKEN as exc:
+                    connection.lost(_network_error(exc))
+                    return
+                finally:
+                    self._read_scope = None
+                connection.tell = False
+                if not data:
+                    connection.feed_eof()
+                    return
+                if data.__class__ is not bytes:
+                    data = bytes(data)
+                now = trio.current_time()
+                if connection.holds:
+                    connection.feed(data, now)
+                    return
+                connection.active_at = now
+                protocol = connection.protocol
+                try:
+                    result = call_user(protocol.data_received, data)
+                except BaseException as exc:
+                    connection.failed(protocol.data_received.__qualname__, exc)
+                    return
+                if result is not None or connection.holds:
+                    connection.delivered(result)
+                    return
+                size_waiting = connection.outbound.size
+                if size_waiting:
+                    if size_waiting > _CHUNK or self._sending or not protocol.auto_pause:
+                        return
+                    await self._send()
+                if connection.holds:
+                    return
+                connection.tell = True
+
+    # Sending
+
+    async def _send(self) -> None:
+        """Send what waits, until nothing does or ``resume_writing`` is due."""
+        connection = self.connection
+        wire = connection.wire
+        low_water = connection.settings.low_water
+        self._sending = True
+        try:
+            connection.encode_output()
+            while (data := wire.peek()) is not None:
+                if len(data) > _CHUNK:
+                    data = memoryview(data)[:_CHUNK]
+                before = connection.buffered
+                connection.output_tried(0, trio.current_time())
+                self.scope.deadlines.arm(self, connection.deadline)
+                connection.tell = True
+                await self._stream.send_all(data)
+                if connection.state >= State.ENDED:
+                    return
+                wire.sent(len(data))
+                connection.output_tried(len(data), trio.current_time())
+                self._notify_waiters()
+                if connection.buffered <= low_water < before:
+                    return
+                connection.encode_output()
+        except _BROKEN as exc:
+            connection.lost(_network_error(exc))
+        finally:
+            self._sending = False
+
+    def _wake_sender(self) -> None:
+        """Have the sender send, starting it when it is first needed."""
+        assert self._nursery is not None
+        if not self._sender_started:
+            self._sender_started = True
+            self._nursery.start_soon(self._run_sender)
+        task, self._idle_sender = self._idle_sender, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _run_sender(self) -> None:
+        """Send whatever the task cannot; until cancelled."""
+        while True:
+            if self._must_send():
+                await self._send()
+                self.context.run(self.turn)
+            else:
+                self._idle_sender = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._sender_aborted)
+
+    def _sender_aborted(self, _raise_cancel: object) -> trio.lowlevel.Abort:
+        self._idle_sender = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    # Ending
+
+    async def _shut_down(self) -> None:
+        """End our side, if it can be ended alone."""
+        connection = self.connection
+        stream = self._stream
+        try:
+            if isinstance(stream, trio.abc.HalfCloseableStream) and not connection.shut:
+                await stream.send_eof()
+        except _BROKEN as exc:
+            connection.lost(_network_error(exc))
+        else:
+            if connection.state < State.ENDED:
+                connection.shut_down()
+
+    async def _close(self, *, reset: bool) -> None:
+        stream = self._stream
+        with shielded(self.scope.factory.settings.cleanup_timeout):
+            try:
+                if reset and isinstance(stream, trio.SocketStream):
+                    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+                if reset or self.can_write_eof:
+                    await trio.aclose_forcefully(stream)
+                else:
+                    await stream.aclose()
+            except _BROKEN:
+                pass
+
+    # The socket, if there is one
+
+    def getsockopt(self, level: int, option: int, buffersize: int = 0) -> int | bytes:
+        """Read an option of the socket."""
+        return self._socket_stream().getsockopt(level, option, buffersize)
+
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
+        """Set an option of the socket."""
+        self._socket_stream().setsockopt(level, option, value)
+
+    def _socket_stream(self) -> trio.SocketStream:
+        if isinstance(self._stream, trio.SocketStream):
+            return self._stream
+        raise NotSupported("there is no socket")
+
+    async def _copy_file(self, file: Any, offset: int, count: int | None) -> int:
+        """Read in a thread, and send."""
+        connection = self.connection
+        total = 0
+        while count is None or total < count:
+            size = _CHUNK if count is None else min(_CHUNK, count - total)
+            data = await trio.to_thread.run_sync(os.pread, file.fileno(), size, offset + total)
+            if not data or connection.state >= State.ENDED:
+                break
+            connection.output_tried(0, trio.current_time())
+            self.changed()
+            try:
+                await self._stream.send_all(data)
+            except _BROKEN as exc:
+                connection.lost(_network_error(exc))
+                self.changed()
+                break
+            total += len(data)
+            connection.output_tried(len(data), trio.current_time())
+        return total
+
+
+def stream_addresses(stream: trio.abc.Stream) -> tuple[Address, Address]:
+    """Return the addresses of the peer and of our end of a stream."""
+    if isinstance(stream, trio.SocketStream):
+        try:
+            peer = address_from_sockaddr(stream.socket.getpeername())
+            return peer, address_from_sockaddr(stream.socket.getsockname())
+        except OSError:
+            return UnknownAddress("disconnected socket"), UnknownAddress("disconnected socket")
+    name = type(stream).__name__
+    return UnknownAddress(name), UnknownAddress(name)
+
+
+def _network_error(exc: BaseException) -> BaseException:
+    """Return the system's error behind trio's, if there is one."""
+    cause = exc.__cause__
+    return cause if isinstance(cause, OSError) else exc

@@ -1,0 +1,508 @@
+"""One connection, with no input or output of its own.
+
+A driver feeds it (``feed``, ``feed_eof``, ``lost``, ``on_timeout``, ``drain``,
+``cancel``), sends what ``wire`` holds, and looks after each such call at what
+it asks for:
+
+* ``pending``: an async callback, to be taken and awaited in the connection's
+  task, then ``callback_returned`` or ``callback_raised``;
+* ``wants_read``: whether bytes should be read at all;
+* ``wants_shutdown``: shut the sending side down (if ``can_write_eof``, and it is
+  not ``shut`` already), then ``shut_down``;
+* ``deadline``: when to call ``on_timeout``, unless it has moved by then;
+* ``state``: from ``ENDED`` on, stop user code, close, then ``report_lost``.
+
+Callbacks never nest: whatever becomes due while one runs is kept as state, and
+``advance`` makes the calls that are due, one after the other. So there is no
+queue of calls, and what a later event has made pointless is never called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from math import inf
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from trioproto.sansio import holds
+from trioproto.sansio.errors import (
+    CallbackError,
+    CallbackTimeout,
+    CloseTimeout,
+    ConnectionClosed,
+    ConnectionDone,
+    ConnectionLost,
+    HandshakeTimeout,
+    IncompleteFrame,
+    ServerCancelled,
+    ServerDraining,
+    WriteTimeout,
+)
+from trioproto.sansio.lifecycle import Event, State
+from trioproto.sansio.outbound import OutboundBuffer
+from trioproto.sansio.transport import Transport
+
+if TYPE_CHECKING:
+    from trioproto.sansio.addresses import Address
+    from trioproto.sansio.driver import Driver, Owner
+    from trioproto.sansio.layer import Layer
+    from trioproto.sansio.protocol import Protocol
+    from trioproto.sansio.settings import Settings
+
+Callback = Callable[..., Any]
+
+
+class Connection(Transport):
+    """The state of one connection; see the module for the contract.
+
+    Attributes:
+        protocol: the user's object.
+        pending: the coroutine of an async callback that has not been begun.
+        crash: an exception that the driver has to raise in the connection's
+            task after everything else, or ``None``.
+        sending_file: whether the driver sends a file just now, and what is
+            written has to wait behind it.
+        shut: whether our side has been shut down.
+        wire: what is to be sent: ``outbound`` itself, unless there are layers.
+    """
+
+    __slots__ = (
+        "_blocked_at",
+        "_busy_since",
+        "_counted",
+        "_eof",
+        "_input",
+        "_layers",
+        "_made",
+        "_owner",
+        "_quiesced",
+        "_running",
+        "_running_name",
+        "_writing_paused",
+        "crash",
+        "pending",
+        "protocol",
+        "sending_file",
+        "shut",
+        "wire",
+    )
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        owner: Owner,
+        driver: Driver,
+        settings: Settings,
+        peer: Address,
+        local: Address,
+        layers: Iterable[Layer] = (),
+    ) -> None:
+        super().__init__(driver, settings, peer, local)
+        self.protocol = protocol
+        self.pending: Coroutine[Any, Any, Any] | None = None
+        self.crash: BaseException | None = None
+        self._owner = owner
+        self._layers = tuple(layers)
+        self.wire = OutboundBuffer() if self._layers else self.outbound
+        self._running: Callback | None = None
+        self._running_name = ""
+        self._busy_since = inf
+        self._input: list[bytes] | None = None
+        self._eof = False
+        self._made = False
+        self._quiesced = False
+        self.shut = False
+        self._writing_paused = False
+        self._blocked_at = inf
+        self._counted = 0
+        self.sending_file = False
+
+    # What the driver tells us
+
+    def open(self) -> None:
+        """Start: attach the protocol, and call ``connection_made`` when ready."""
+        self._owner.opened(self)
+        self.protocol.transport = self
+        self._call(self.protocol.attached)
+        if self._layers:
+            self.holds |= holds.LAYERED
+            timeout = self.settings.handshake_timeout
+            self._phase_ends = inf if timeout is None else self.active_at + timeout
+        self._ready_if_layers_are()
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Take bytes from the peer; while closing they are discarded."""
+        if self.state >= State.FLUSHING or (self._quiesced and self.holds & holds.DRAINING):
+            return
+        skipping = self.holds & holds.SKIPPING
+        if not skipping:
+            self.active_at = now
+        if self._layers:
+            data = self._through_layers(data)
+        if data:
+            self._hold_input(data)
+            self.advance()
+        if skipping and not self.holds & holds.SKIPPING:
+            self.active_at = now
+
+    def feed_eof(self) -> None:
+        """Take the peer's EOF; it is delivered after what came before it."""
+        if self._eof:
+            return
+        self._eof = True
+        if self.state is State.LINGERING:
+            self._move(Event.FINISH)
+        elif self.state is State.OPENING:
+            self._break(ConnectionLost("end of input before the connection was open"))
+        elif self.state <= State.WRITE_ENDED:
+            self.holds |= holds.INPUT
+            self.advance()
+
+    def lost(self, cause: BaseException) -> None:
+        """Take a broken stream."""
+        if self.state is State.LINGERING:
+            # Everything was sent; a peer that resets instead of closing is no loss.
+            self._move(Event.FINISH)
+            return
+        reason = ConnectionLost(str(cause) or type(cause).__name__)
+        reason.__cause__ = cause
+        self._break(reason)
+
+    def shut_down(self) -> None:
+        """Take it that our side has been shut down, after the last byte."""
+        self.shut = True
+        if self.state is State.FLUSHING:
+            lingers = self._driver.can_write_eof and not self._eof
+            self._move(Event.SHUT_DOWN if lingers else Event.FINISH)
+
+    def output_tried(self, sent: int, now: float) -> None:
+        """Take it that the driver sent *sent* bytes, and could not send more for now."""
+        waiting = self.buffered
+        if waiting or self.sending_file:
+            self.holds |= holds.UNSENT
+            if sent or self._blocked_at == inf:
+                self._blocked_at = now
+        elif self._blocked_at != inf or self.state is State.READ_ENDED:
+            self.holds &= ~holds.UNSENT
+            self._blocked_at = inf
+            self.active_at = now
+        if waiting != self._counted:
+            self._count_output()
+
+    def on_timeout(self, now: float) -> None:
+        """Act on the deadline that has passed; do nothing if none has."""
+        settings = self.settings
+        if self.deadline > now or self.state >= State.ENDED:
+            return
+        if self._output_deadline() <= now:
+            self._break(WriteTimeout(settings.write_timeout or 0))
+        elif self.state is State.OPENING:
+            self._break(HandshakeTimeout(settings.handshake_timeout or 0))
+        elif self.state is State.FLUSHING:
+            self._break(CloseTimeout(settings.close_timeout))
+        elif self.state is State.LINGERING:
+            self._move(Event.FINISH)
+        elif self.holds & holds.BUSY:
+            self._break(CallbackTimeout(settings.callback_timeout or 0))
+        else:
+            self.active_at = now
+            self._call(self.protocol.timed_out)
+            self.advance()
+
+    def drain(self) -> None:
+        """The server drains: read nothing more, deliver, then ``quiesce``."""
+        if self.draining:
+            return
+        self.draining = True
+        self.holds |= holds.DRAINING
+        if self.state is State.OPENING:
+            self._break(ServerDraining())
+        self._changed()
+
+    def cancel(self) -> None:
+        """The connection's task is being cancelled from outside."""
+        self._break(ServerCancelled())
+
+    def callback_returned(self, result: Any) -> None:
+        """Take the result of the coroutine that was ``pending``."""
+        self._finished(self._no_longer_busy(), result)
+        self.advance()
+
+    def callback_raised(self, exc: BaseException) -> None:
+        """Take the exception of the coroutine that was ``pending``."""
+        self._no_longer_busy()
+        self.failed(self._running_name, exc)
+
+    def task_raised(self, async_fn: Callback, exc: BaseException) -> None:
+        """Take the exception of a task of this connection."""
+        self.failed(_name(async_fn), exc)
+
+    def report_lost(self) -> None:
+        """Make the last callback; an async one is then ``pending``."""
+        assert self.reason is not None
+        if self.pending is not None:
+            self.pending.close()
+            self.pending = None
+        self.holds &= ~holds.BUSY
+        self._input = None
+        self.wire.clear()
+        self._count_output()
+        self._owner.closed(self)
+        self._move(Event.REPORT)
+        if self._made:
+            self._call(self.protocol.connection_lost, self.reason)
+
+    # What the driver asks
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait to be sent."""
+        if self.wire is self.outbound:
+            return self.outbound.size
+        return self.outbound.size + self.wire.size
+
+    def take_pending(self) -> Coroutine[Any, Any, Any] | None:
+        """Take over the coroutine that is to be awaited now, if there is one."""
+        pending, self.pending = self.pending, None
+        return pending
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether bytes should be read from the peer now."""
+        if self._eof:
+            return False
+        if self.state <= State.WRITE_ENDED:
+            return not self.holds & holds.NO_READ
+        return self.state <= State.LINGERING
+
+    @property
+    def wants_shutdown(self) -> bool:
+        """Whether our side should be shut down now."""
+        if self.buffered or self.sending_file:
+            return False
+        if self.state is State.FLUSHING:
+            return not self.holds & holds.BUSY
+        return self.state is State.WRITE_ENDED and not self.shut
+
+    @property
+    def deadline(self) -> float:
+        """When ``on_timeout`` is due, as far as can be told now; may be ``inf``."""
+        deadline = min(self._phase_ends, self._output_deadline())
+        if State.OPEN <= self.state <= State.WRITE_ENDED:
+            if self.holds & holds.BUSY:
+                limit = self.settings.callback_timeout
+                if limit is not None:
+                    deadline = min(deadline, self._busy_since + limit)
+            elif self.timeout is not None and self._waits_for_peer():
+                deadline = min(deadline, self.active_at + self.timeout)
+        return deadline
+
+    # Callbacks
+
+    def advance(self) -> None:
+        """Make the callbacks that are due, until one is async or none is."""
+        while self._advance_once():
+            pass
+
+    def _advance_once(self) -> bool:
+        """Make one callback if one is due; say whether to look again."""
+        if self.holds & holds.BUSY or not State.OPEN <= self.state <= State.WRITE_ENDED:
+            return False
+        if self._cross_water_marks():
+            return True
+        held = self.holds
+        if held & holds.NO_DELIVERY == 0:
+            if held & holds.FRAMES:
+                self.holds &= ~holds.FRAMES
+                self._call(self.protocol.deliver_held)
+                return True
+            if self._input:
+                self._call(self.protocol.data_received, self._take_input())
+                return True
+        if held & holds.DRAINING and not self._quiesced:
+            if not self._undelivered():
+                self._quiesced = True
+                self._call(self.protocol.quiesce)
+                return True
+        elif held & holds.INPUT and not held & holds.NO_DELIVERY:
+            self.holds &= ~holds.INPUT
+            if self._eof:
+                self._call(self.protocol.eof_received)
+            return True
+        return False
+
+    def delivered(self, result: Any) -> None:
+        """Take what a driver's own call of ``data_received`` returned."""
+        if result is not None:
+            self._returned(self.protocol.data_received, result)
+        self.advance()
+
+    def failed(self, name: str, exc: BaseException) -> None:
+        """End the connection because user code raised *exc*."""
+        exc = unwrap(exc)
+        if self._is_own_end(exc):
+            return
+        reason = CallbackError(name)
+        reason.__cause__ = exc
+        if not isinstance(exc, Exception) or self.settings.callback_errors == "raise":
+            self._crash(exc)
+        else:
+            self._owner.report(self.peer, reason)
+        self._break(reason)
+
+    def _is_own_end(self, exc: BaseException) -> bool:
+        """Whether *exc* only says that this connection has ended (from ``send``, say)."""
+        if isinstance(exc, BaseExceptionGroup):
+            return all(map(self._is_own_end, exc.exceptions))
+        return exc is self.reason
+
+    def _crash(self, exc: BaseException) -> None:
+        """Keep *exc* to be raised, with what is kept already."""
+        if self.crash is None:
+            self.crash = exc
+        else:
+            self.crash = BaseExceptionGroup("errors in one connection", [self.crash, exc])
+
+    def _call(self, callback: Callback, *args: Any) -> None:
+        try:
+            result = self._driver.invoke(callback, *args)
+        except BaseException as exc:
+            self.failed(_name(callback), exc)
+        else:
+            self._returned(callback, result)
+
+    def _returned(self, callback: Callback, result: Any) -> None:
+        """Take what a callback returned: an async one is only begun later."""
+        if type(result) is CoroutineType or isinstance(result, Coroutine):
+            self.pending = result
+            self._running = callback
+            self._running_name = getattr(result, "__qualname__", None) or _name(callback)
+            self._busy_since = self._driver.time()
+            self.holds |= holds.BUSY
+        else:
+            self._finished(callback, result)
+
+    def _finished(self, callback: Callback, result: Any) -> None:
+        if callback == self.protocol.eof_received and (result is None or isinstance(result, bool)):
+            self._end_of_input(keep_open=bool(result))
+        elif result is not None:
+            wrong = TypeError(f"{_name(callback)} returned {result!r:.100}, not None")
+            self.failed(_name(callback), wrong)
+
+    def _no_longer_busy(self) -> Callback:
+        callback = self._running
+        assert callback is not None
+        self._running = None
+        self.holds &= ~holds.BUSY
+        self.active_at = self._driver.time()
+        return callback
+
+    def _end_of_input(self, keep_open: bool) -> None:
+        if self.state >= State.FLUSHING:
+            return
+        if keep_open:
+            if self.state is State.WRITE_ENDED:
+                self._set_reason(ConnectionDone())
+            self._move(Event.PEER_EOF)
+            return
+        pending = self.protocol.incomplete_frame()
+        self.close(IncompleteFrame(pending) if pending else ConnectionDone())
+
+    # Input
+
+    def _hold_input(self, data: bytes) -> None:
+        self.holds |= holds.INPUT
+        if self._input is None:
+            self._input = [data]
+        else:
+            self._input.append(data)
+
+    def _take_input(self) -> bytes:
+        chunks = self._input
+        assert chunks
+        data = chunks.pop(0)
+        if not chunks:
+            self._input = None
+            if not self._eof:
+                self.holds &= ~holds.INPUT
+        return data
+
+    def _undelivered(self) -> bool:
+        """Whether something that was received is still on its way to the protocol."""
+        return bool(self._input) or bool(self.holds & holds.FRAMES)
+
+    def _waits_for_peer(self) -> bool:
+        """Whether only the peer can make something happen (the idle clock runs)."""
+        return self._blocked_at == inf and not self.holds & (holds.PAUSED | holds.HIGH_WATER)
+
+    def _through_layers(self, data: bytes) -> bytes:
+        try:
+            for layer in self._layers:
+                data = layer.receive(data)
+        except ConnectionClosed as reason:
+            self._break(reason)
+            return b""
+        self._ready_if_layers_are()
+        return data
+
+    def _ready_if_layers_are(self) -> None:
+        if self.state is State.OPENING and all(layer.ready for layer in self._layers):
+            self._move(Event.READY)
+            self._made = True
+            self._call(self.protocol.connection_made)
+            self.advance()
+
+    # Output
+
+    def encode_output(self) -> None:
+        """Pass what was written down through the layers, to ``wire``."""
+        if not self._layers:
+            return
+        data = b"".join(self.outbound.pieces)
+        self.outbound.clear()
+        for layer in reversed(self._layers):
+            data = layer.output() + (layer.send(data) if data else b"")
+        if data:
+            self.wire.append(data)
+
+    def _cross_water_marks(self) -> bool:
+        """Tell the protocol when output crosses a water mark."""
+        size = self.buffered
+        if self._writing_paused:
+            if size > self.settings.low_water:
+                return False
+            self._writing_paused = False
+            self.holds &= ~holds.HIGH_WATER
+            self.active_at = self._driver.time()
+            self._call(self.protocol.resume_writing)
+            return True
+        if size <= self.settings.high_water:
+            return False
+        self._writing_paused = True
+        if self.protocol.auto_pause:
+            self.holds |= holds.HIGH_WATER
+        self._call(self.protocol.pause_writing)
+        return True
+
+    def _output_deadline(self) -> float:
+        limit = self.settings.write_timeout
+        return inf if limit is None else self._blocked_at + limit
+
+    def _count_output(self) -> None:
+        """Bring the factory's count of waiting bytes up to date."""
+        waiting = self.buffered
+        change = waiting - self._counted
+        if change:
+            self._counted = waiting
+            self._owner.output_waits(self, change)
+
+
+def unwrap(exc: BaseException) -> BaseException:
+    """Take an exception out of groups that hold nothing else."""
+    while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
+        exc = exc.exceptions[0]
+    return exc
+
+
+def _name(callback: Callback) -> str:
+    return getattr(callback, "__qualname__", None) or repr(callback)

@@ -1,0 +1,204 @@
+"""Every reason and every error, and whose doing it is.
+
+Two families share one root. A :class:`ConnectionClosed` is a *reason*: it says
+why a connection ended, is handed to ``connection_lost`` and is raised by calls
+that wait on a connection which has ended. The others are *errors* of the
+program that uses this library, raised where the mistake was made.
+
+Exceptions take typed arguments and build their own message.
+"""
+
+from __future__ import annotations
+
+
+class TrioprotoError(Exception):
+    """Root of all exceptions that this library defines."""
+
+
+class ConnectionClosed(TrioprotoError):
+    """Why a connection has ended; the argument of ``connection_lost``."""
+
+
+class ConnectionDone(ConnectionClosed):
+    """A clean end: the peer's EOF, or our own ``close()``."""
+
+
+class ConnectionLost(ConnectionClosed):
+    """The network or the peer broke the connection.
+
+    ``__cause__`` is the ``OSError`` (with its ``errno``), or the stream's own
+    error where there is no socket.
+    """
+
+
+class ConnectionAborted(ConnectionClosed):
+    """Our own ``abort()``."""
+
+
+class ServerDraining(ConnectionClosed):
+    """Ended because the server drains."""
+
+
+class ServerCancelled(ConnectionClosed):
+    """The connection's task was cancelled from outside."""
+
+
+class ConnectionTimeout(ConnectionClosed):
+    """A deadline passed.
+
+    Attributes:
+        seconds: how long was waited.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__} after {self.seconds:g} s"
+
+
+class HandshakeTimeout(ConnectionTimeout):
+    """The layers below the protocol were not ready in ``handshake_timeout``."""
+
+
+class IdleTimeout(ConnectionTimeout):
+    """The peer sent nothing for ``idle_timeout`` while we waited for it."""
+
+
+class WriteTimeout(ConnectionTimeout):
+    """The peer took no byte of waiting output for ``write_timeout``."""
+
+
+class CloseTimeout(ConnectionTimeout):
+    """Closing did not finish within ``close_timeout`` and its size's allowance."""
+
+
+class CallbackTimeout(ConnectionTimeout):
+    """An async callback ran for longer than ``callback_timeout``."""
+
+
+class OutboundOverflow(ConnectionClosed):
+    """More output was waiting than the peer, or all peers together, may cause.
+
+    Attributes:
+        buffered: bytes that were waiting.
+        limit: bytes that may wait (``max_buffered`` or ``max_buffered_total``).
+    """
+
+    def __init__(self, buffered: int, limit: int) -> None:
+        super().__init__(buffered, limit)
+        self.buffered = buffered
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.buffered} bytes of output waiting, limit is {self.limit}"
+
+
+class FramingError(ConnectionClosed):
+    """The peer's bytes are no frame of this protocol."""
+
+
+class FrameTooLong(FramingError):
+    """A frame is longer than allowed.
+
+    Attributes:
+        limit: bytes that a frame may have.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"frame longer than {self.limit} bytes"
+
+
+class MalformedFrame(FramingError):
+    """Bytes that no frame can have at this place.
+
+    Attributes:
+        problem: what is wrong, in words.
+        offset: where, in bytes from the start of the frame.
+    """
+
+    def __init__(self, problem: str, offset: int) -> None:
+        super().__init__(problem, offset)
+        self.problem = problem
+        self.offset = offset
+
+    def __str__(self) -> str:
+        return f"{self.problem} at offset {self.offset} of the frame"
+
+
+class IncompleteFrame(FramingError):
+    """The peer's EOF came in the middle of a frame.
+
+    Attributes:
+        pending: bytes of the unfinished frame that had arrived.
+    """
+
+    def __init__(self, pending: int) -> None:
+        super().__init__(pending)
+        self.pending = pending
+
+    def __str__(self) -> str:
+        return f"end of input after {self.pending} bytes of an unfinished frame"
+
+
+class CallbackError(ConnectionClosed):
+    """User code raised: a callback, ``build_protocol`` or a task of the connection.
+
+    ``__cause__`` is the exception.
+
+    Attributes:
+        callback: the qualified name of what raised.
+    """
+
+    def __init__(self, callback: str) -> None:
+        super().__init__(callback)
+        self.callback = callback
+
+    def __str__(self) -> str:
+        return f"error in {self.callback}"
+
+
+class NotSupported(TrioprotoError):
+    """The connection's kind of stream cannot do this, now or ever."""
+
+
+class AsyncCallbackError(TrioprotoError):
+    """Async user code met a harness that has no event loop to run it."""
+
+
+class EndpointError(TrioprotoError, ValueError):
+    """A bad endpoint string.
+
+    Attributes:
+        endpoint: the whole string.
+        problem: what is wrong with it, and where.
+    """
+
+    def __init__(self, endpoint: str, problem: str) -> None:
+        super().__init__(endpoint, problem)
+        self.endpoint = endpoint
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"endpoint {self.endpoint!r}: {self.problem}"
+
+
+class ListenError(TrioprotoError, OSError):
+    """An endpoint could not be bound; ``__cause__`` is the ``OSError``.
+
+    Attributes:
+        endpoint: the endpoint, as it was given.
+        errno: the system's error number (``None`` for a failed name look-up).
+    """
+
+    def __init__(self, endpoint: str, errno: int | None, problem: str) -> None:
+        OSError.__init__(self, errno, problem)
+        self.endpoint = endpoint
+
+    def __str__(self) -> str:
+        return f"cannot listen on {self.endpoint!r}: {self.strerror}"

@@ -1,0 +1,35 @@
+"""What may keep a connection off the fast path, one bit for each owner.
+
+A connection with no hold at all is *plain*: open, with nothing pending, so that
+a driver may hand a chunk straight to ``data_received``. Each bit has one owner,
+which alone sets and clears it; so a pause by the user, by the high-water mark
+and by a running callback never get in each other's way.
+"""
+
+from __future__ import annotations
+
+NOT_OPEN = 1
+"""The state is not ``OPEN``."""
+PAUSED = 2
+"""The user called ``pause_reading()``."""
+HIGH_WATER = 4
+"""Too much output waits (``auto_pause``)."""
+BUSY = 8
+"""An async callback is running or waits for its turn."""
+INPUT = 16
+"""Bytes, or the peer's EOF, have arrived and are not delivered yet."""
+FRAMES = 32
+"""The receiver stopped in mid-chunk and keeps frames back."""
+LAYERED = 64
+"""Bytes pass through layers."""
+DRAINING = 128
+"""The server drains: nothing new is read."""
+SKIPPING = 256
+"""The receiver discards input, which is no activity of the peer's."""
+UNSENT = 512
+"""Output waits that could not be sent at once."""
+
+NO_DELIVERY = PAUSED | HIGH_WATER | BUSY
+"""Nothing is handed to the protocol."""
+NO_READ = NO_DELIVERY | INPUT | FRAMES | DRAINING
+"""Nothing is read from the peer, so that what is kept stays bounded."""

@@ -1,0 +1,97 @@
+"""What a user subclasses: one object for each connection."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from trioproto.sansio.errors import ConnectionClosed, IdleTimeout, ServerDraining
+
+if TYPE_CHECKING:
+    from trioproto.sansio.transport import Transport
+
+CallbackResult: TypeAlias = None | Coroutine[Any, Any, None]
+"""What a callback returns: nothing, or (an ``async def``) what is to be awaited."""
+
+
+class Protocol:
+    """The handler of one connection.
+
+    Override what you need. Any callback may be ``async def``: it then runs in
+    the connection's task, and nothing more is delivered until it has returned.
+    Callbacks of one connection never overlap. An exception in one ends this
+    connection, and no other.
+
+    A subclass need not call ``super().__init__()``.
+
+    Attributes:
+        transport: the connection, from before ``connection_made``, for ever.
+        factory: the factory that built this protocol (a private default one
+            under ``run_protocol``). Annotate it with your own class to have
+            its attributes checked.
+        auto_pause: stop reading from this peer while more than ``high_water``
+            bytes wait to be sent to it. ``False`` leaves that to
+            ``pause_writing`` and ``resume_writing``.
+
+    Origin: Twisted howto "Writing Servers", Protocols.
+    """
+
+    transport: Transport
+    factory: Any
+    auto_pause: bool = True
+
+    def connection_made(self) -> CallbackResult:
+        """The connection is open; the first callback."""
+
+    def data_received(self, data: bytes) -> CallbackResult:
+        """Bytes have arrived: at least one, at most ``read_size``, cut anywhere."""
+
+    def eof_received(self) -> bool | None | Coroutine[Any, Any, bool | None]:
+        """The peer has ended its side, and everything before it was delivered.
+
+        Returns:
+            True to keep our side open for writing; anything false closes the
+            connection once waiting output is sent.
+        """
+
+    def connection_lost(self, reason: ConnectionClosed) -> CallbackResult:
+        """The connection has ended; the last callback, exactly once.
+
+        All other callbacks and tasks of the connection have ended. An async
+        one may take ``cleanup_timeout`` seconds, even under cancellation.
+        """
+
+    def pause_writing(self) -> CallbackResult:
+        """More than ``high_water`` bytes wait to be sent."""
+
+    def resume_writing(self) -> CallbackResult:
+        """At most ``low_water`` bytes wait, after ``pause_writing``."""
+
+    def timed_out(self) -> CallbackResult:
+        """The peer was silent for ``idle_timeout`` seconds; by default, close.
+
+        If the connection is still open afterwards, the time starts again.
+        """
+        self.transport.close(IdleTimeout(self.transport.timeout or 0))
+
+    def quiesce(self) -> CallbackResult:
+        """The server drains, and what was received is delivered; by default, close.
+
+        Who overrides this calls ``transport.close()`` when the running exchange
+        is over. Nothing more is read, unless ``transport.resume_reading()`` is
+        called from here on.
+        """
+        self.transport.close(ServerDraining())
+
+    # For receivers: the contract between a connection and what cuts its bytes
+    # into frames.
+
+    def attached(self) -> None:
+        """``transport`` and ``factory`` are set: make the receiver's own state."""
+
+    def deliver_held(self) -> CallbackResult:
+        """Go on with frames kept back since ``transport.hold_frames()``."""
+
+    def incomplete_frame(self) -> int:
+        """Return the bytes of an unfinished frame that the peer's EOF cuts off."""
+        return 0

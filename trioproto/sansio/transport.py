@@ -1,0 +1,387 @@
+"""What a protocol may do to its connection.
+
+This is the half that users see. The other half, which drivers feed, is
+:class:`~trioproto.sansio.connection.Connection`, its only subclass; both are
+one object so that a ``write`` costs one call.
+
+No method here sends, or calls back. Each changes the books at once, and the
+driver acts on them when the running callback has returned or waits, or, if the
+call came from elsewhere (another connection, a task), in the connection's own
+turn shortly after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from math import inf
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from trioproto.sansio import holds
+from trioproto.sansio.errors import (
+    ConnectionAborted,
+    ConnectionClosed,
+    ConnectionDone,
+    NotSupported,
+    OutboundOverflow,
+)
+from trioproto.sansio.lifecycle import Event, State, next_state
+from trioproto.sansio.outbound import OutboundBuffer
+
+if TYPE_CHECKING:
+    from trioproto.sansio.addresses import Address
+    from trioproto.sansio.driver import Driver
+    from trioproto.sansio.settings import Settings
+
+BytesLike: TypeAlias = bytes | bytearray | memoryview
+
+OFFER_SIZE = 256 * 1024
+"""Bytes of waiting output from which a write first offers them to the kernel."""
+
+
+class Transport:
+    """One connection, as its protocol sees it.
+
+    Every attribute and every plain method can be used at any time, also after
+    the end and in ``connection_lost``: a late ``write`` is discarded, a late
+    ``close`` does nothing.
+
+    Attributes:
+        peer: the other side's address.
+        local: our own.
+        settings: the factory's settings when the connection was accepted.
+        timeout: seconds of silence after which ``timed_out`` is called, or
+            ``None``.
+        draining: whether the server drains.
+
+    Attributes for drivers and receivers:
+        tell: whether the driver wants ``changed()`` called. It does not while
+            it is at work on this connection, or has been told already.
+        broken: whether the end was a hard one, to be shown as a reset.
+        active_at: when the peer last sent something, or we began to wait for it.
+        holds: what keeps the connection off the fast path.
+
+    Origin: Twisted's ITransport and IConsumer, asyncio's transports.
+    """
+
+    __slots__ = (
+        "_driver",
+        "_fast_limit",
+        "_phase_ends",
+        "active_at",
+        "broken",
+        "draining",
+        "holds",
+        "local",
+        "outbound",
+        "peer",
+        "reason",
+        "settings",
+        "state",
+        "tell",
+        "timeout",
+    )
+
+    def __init__(
+        self, driver: Driver, settings: Settings, peer: Address, local: Address
+    ) -> None:
+        self._driver = driver
+        self.settings = settings
+        self.peer = peer
+        self.local = local
+        self.timeout = settings.idle_timeout
+        self.draining = False
+        self.broken = False
+        self.state = State.OPENING
+        self.holds = holds.NOT_OPEN
+        self.reason: ConnectionClosed | None = None
+        self.outbound = OutboundBuffer()
+        self.tell = False
+        self._fast_limit = -1
+        self.active_at = driver.time()
+        self._phase_ends = inf
+
+    # Writing
+
+    def write(self, data: BytesLike) -> None:
+        """Queue bytes to be sent, in order.
+
+        ``bytes`` are kept as they are; anything else is copied at once. After
+        ``close``, ``abort``, ``write_eof`` or loss the data is discarded. One
+        write may be of any size; a write that finds more than ``max_buffered``
+        bytes waiting aborts the connection with ``OutboundOverflow``.
+
+        Raises:
+            TypeError: *data* is not bytes-like (a ``str``, say).
+        """
+        if data.__class__ is not bytes:
+            data = _as_bytes(data)
+        if not data:
+            return
+        outbound = self.outbound
+        size = outbound.size + len(data)
+        if size > self._fast_limit:
+            self._write_slowly(data)  # type: ignore[arg-type]
+            return
+        outbound.pieces.append(data)  # type: ignore[arg-type]
+        outbound.size = size
+        if self.tell:
+            self._changed()
+
+    def writelines(self, chunks: Iterable[BytesLike]) -> None:
+        """Queue several chunks as one write."""
+        self.write(b"".join(chunks))
+
+    async def send(self, data: BytesLike) -> None:
+        """Write, and wait until less than ``high_water`` bytes wait to be sent.
+
+        This is how async code streams: it goes as fast as the peer reads. Once
+        it returns or is cancelled, all of *data* is queued.
+
+        Raises:
+            ConnectionClosed: the connection's reason, once it is closing.
+        """
+        self.write(data)
+        await self._driver.wait_writable()
+
+    async def send_file(
+        self, path: str | PathLike[str], offset: int = 0, count: int | None = None
+    ) -> int:
+        """Send *count* bytes of a file from *offset* (all of the rest by default).
+
+        What was written before is sent before, what is written meanwhile after
+        it. If cancelled, the peer has got a part of it; ``abort()`` then.
+
+        Returns:
+            The bytes sent: fewer than *count* if the file ends earlier.
+
+        Raises:
+            ConnectionClosed: the connection's reason, once it is closing.
+            OSError: the file cannot be read.
+            ValueError: *offset* or *count* is negative.
+
+        Origin: Twisted's FileSender, asyncio's ``loop.sendfile``.
+        """
+        if offset < 0 or (count is not None and count < 0):
+            raise ValueError("offset and count must be at least 0")
+        return await self._driver.send_file(path, offset, count)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait to be sent."""
+        return self.outbound.size
+
+    @property
+    def can_write_eof(self) -> bool:
+        """Whether ``write_eof`` is supported."""
+        return self._driver.can_write_eof
+
+    def write_eof(self) -> None:
+        """End our side once everything waiting is sent; reading goes on.
+
+        Does nothing if our side has ended already.
+
+        Raises:
+            NotSupported: this kind of stream cannot end one side alone.
+        """
+        if not self._driver.can_write_eof:
+            raise NotSupported("this stream cannot end one side alone")
+        if self.state is State.OPEN or self.state is State.READ_ENDED:
+            if self.state is State.READ_ENDED:
+                self._set_reason(ConnectionDone())
+            self._move(Event.WRITE_EOF)
+            self._changed()
+
+    # Ending
+
+    @property
+    def closing(self) -> bool:
+        """Whether the connection is closing or closed."""
+        return self.state >= State.FLUSHING
+
+    def close(self, reason: ConnectionClosed | None = None) -> None:
+        """End cleanly: send what waits, shut down, linger briefly, close.
+
+        Nothing more is delivered from the call on. *reason* (by default
+        ``ConnectionDone``) is what ``connection_lost`` gets. On a connection
+        that is closing already this does nothing, but that a *reason* takes
+        the place of a plain ``ConnectionDone``.
+
+        Origin: Twisted's ``loseConnection``.
+        """
+        if self.state >= State.FLUSHING:
+            if reason is not None and type(self.reason) is ConnectionDone:
+                self.reason = reason
+            return
+        self._set_reason(reason or ConnectionDone())
+        self._move(Event.CLOSE)
+        self._changed()
+
+    def abort(self, reason: ConnectionClosed | None = None) -> None:
+        """End at once: drop what waits, reset the connection.
+
+        Nothing more is sent or delivered from the call on. Can be repeated.
+
+        Origin: Twisted's ``abortConnection``.
+        """
+        self._break(reason or ConnectionAborted())
+
+    async def wait_closed(self) -> ConnectionClosed:
+        """Wait until ``connection_lost`` has returned; return its reason.
+
+        Not for the connection's own callbacks, which end before that.
+        """
+        await self._driver.wait_closed()
+        assert self.reason is not None
+        return self.reason
+
+    async def wait_draining(self) -> None:
+        """Wait until the server drains, or this connection ends."""
+        await self._driver.wait_draining()
+
+    # Reading
+
+    def pause_reading(self) -> None:
+        """Deliver nothing more until ``resume_reading``; a flag, not a count.
+
+        In a receiver's callback it stops after the frame in hand.
+        """
+        if not self.holds & holds.PAUSED:
+            self.holds |= holds.PAUSED
+            self._changed()
+
+    def resume_reading(self) -> None:
+        """Go on delivering, in order."""
+        lifted = holds.PAUSED | (holds.DRAINING if self.draining else 0)
+        if self.holds & lifted:
+            self.holds &= ~lifted
+            self.active_at = self._driver.time()
+            self._changed()
+
+    def set_timeout(self, seconds: float | None) -> None:
+        """Change ``idle_timeout`` for this connection, and start it again.
+
+        Raises:
+            ValueError: *seconds* is not above 0.
+        """
+        if seconds is not None and seconds <= 0:
+            raise ValueError("seconds must be above 0, or None")
+        self.timeout = seconds
+        self.active_at = self._driver.time()
+        self._changed()
+
+    # Tasks and the socket
+
+    def start_soon(self, async_fn: Callable[..., Awaitable[object]], *args: Any) -> None:
+        """Start a task in the connection's nursery.
+
+        It is cancelled as soon as the connection starts to close, has ended
+        before ``connection_lost``, and its error ends the connection. On a
+        closing connection nothing is started.
+        """
+        if not self.closing:
+            self._driver.start_soon(async_fn, args)
+            self._changed()
+
+    def getsockopt(self, level: int, option: int, buffersize: int = 0) -> int | bytes:
+        """Read an option of the socket.
+
+        Raises:
+            NotSupported: there is no socket.
+        """
+        return self._driver.getsockopt(level, option, buffersize)
+
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
+        """Set an option of the socket.
+
+        Raises:
+            NotSupported: there is no socket.
+        """
+        self._driver.setsockopt(level, option, value)
+
+    # For receivers
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a receiver must not deliver its next frame now."""
+        return self.state >= State.FLUSHING or bool(self.holds & holds.PAUSED)
+
+    def hold_frames(self) -> None:
+        """Say that frames are kept back; ``deliver_held`` is called in time."""
+        self.holds |= holds.FRAMES
+        self._changed()
+
+    def skip_input(self, skipping: bool) -> None:
+        """Say whether input is being discarded, and so is no activity."""
+        if skipping:
+            self.holds |= holds.SKIPPING
+        elif self.holds & holds.SKIPPING:
+            self.holds &= ~holds.SKIPPING
+            self.active_at = self._driver.time()
+
+    # The books
+
+    def _write_slowly(self, data: bytes) -> None:
+        """Write when a limit is near, or not at all."""
+        if not self._may_write():
+            return
+        outbound = self.outbound
+        limit = self.settings.max_buffered
+        if outbound.size > min(OFFER_SIZE, limit):
+            self._driver.offer()
+            if outbound.size > limit:
+                self.abort(OutboundOverflow(outbound.size, limit))
+            if not self._may_write():
+                return
+        outbound.append(data)
+        self._changed()
+
+    def _may_write(self) -> bool:
+        return self.state is State.OPEN or self.state is State.READ_ENDED
+
+    def _changed(self) -> None:
+        """Have the driver look at us, unless it will anyway."""
+        if self.tell:
+            self.tell = False
+            self._driver.changed()
+
+    def _set_reason(self, reason: ConnectionClosed) -> None:
+        """Keep the first reason, unless it was a clean end that failed."""
+        if self.reason is None or type(self.reason) is ConnectionDone:
+            self.reason = reason
+
+    def _move(self, event: Event) -> None:
+        """Take the transition, and keep what follows from the state in step."""
+        state = self.state = next_state(self.state, event)
+        self.holds = (self.holds & ~holds.NOT_OPEN) | (
+            0 if state is State.OPEN else holds.NOT_OPEN
+        )
+        writable = self._may_write()
+        self._fast_limit = min(OFFER_SIZE, self.settings.max_buffered) if writable else -1
+        self._phase_ends = inf
+        if state is State.FLUSHING:
+            allowance = self.settings.close_timeout + self.outbound.size / 65536
+            self._phase_ends = self._driver.time() + allowance
+        elif state is State.LINGERING:
+            self._phase_ends = self._driver.time() + self.settings.linger
+        elif state is State.ENDED:
+            self.outbound.clear()
+
+    def _break(self, reason: ConnectionClosed) -> None:
+        if self.state >= State.ENDED:
+            return
+        self._set_reason(reason)
+        self.broken = True
+        self._move(Event.BREAK)
+        self._changed()
+
+
+def _as_bytes(data: object) -> bytes:
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    try:
+        return bytes(memoryview(data))  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(
+            f"a bytes-like object is required, not {type(data).__name__!r}"
+        ) from None
