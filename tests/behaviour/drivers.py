@@ -1,0 +1,599 @@
+"""What the behaviour suite needs of a driver, and the same for each of them.
+
+A *service* runs one factory; a *peer* is the other end of one of its
+connections, and stalls simply by not reading. The drivers:
+
+- ``harness``: the pure connection, with no event loop; no async user code.
+- ``memory``: ``factory.handle`` over a stream in memory.
+- ``stream``: ``factory.handle`` over a socket, as ``trio.SocketStream``.
+- ``listener``: ``serve`` over a ready-made listener of streams in memory.
+- ``poll``: ``serve`` over sockets, by the shared poller.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Literal
+
+import trio
+import trio.testing
+
+from tests.behaviour.pipes import Pipe, PipeStream, PlainPipeStream, QueueListener
+from tests.behaviour.recorder import Recorder
+from trioproto import Factory, Protocol, Server, serve
+from trioproto.testing import Harness
+
+ALL = ("harness", "memory", "stream", "listener", "poll")
+ASYNC = ("memory", "stream", "listener", "poll")  # there is a loop: async callbacks and tasks run
+SOCKETS = ("stream", "poll")  # a reset, a FIN and an errno are seen as they happen
+SERVED = ("listener", "poll")  # there is a server: drains, limits
+SERVED_OR_HARNESS = ("harness", "listener", "poll")  # the harness drains as a server does
+IN_MEMORY = ("memory", "listener")
+
+SMALL = 4096  # bytes that a peer which does not read leaves room for, roughly
+ROOMY = 1 << 20
+MORE_THAN_FITS = 2 << 20  # more than the kernel takes, small buffers or not
+
+Ending = Literal["eof", "reset"]
+
+
+class PeerWasReset(Exception):
+    """The server cut the connection: what came before need not be whole."""
+
+
+class Peer(ABC):
+    """The other end of one connection."""
+
+    service: Service
+
+    @abstractmethod
+    async def send(self, data: bytes) -> None: ...
+
+    @abstractmethod
+    async def send_eof(self) -> None: ...
+
+    @abstractmethod
+    async def reset(self) -> None:
+        """End the connection as a crashed host does."""
+
+    @abstractmethod
+    async def aclose(self) -> None: ...
+
+    @abstractmethod
+    async def receive_some(self) -> bytes:
+        """Wait for bytes; ``b""`` is the server's EOF."""
+
+    async def receive_exactly(self, count: int) -> bytes:
+        received = bytearray()
+        while len(received) < count:
+            more = await self.receive_some()
+            assert more, f"EOF after {bytes(received)!r}"
+            received += more
+        assert len(received) == count, bytes(received)
+        return bytes(received)
+
+    async def receive_until_eof(self) -> bytes:
+        received = bytearray()
+        while more := await self.receive_some():
+            received += more
+        return bytes(received)
+
+    async def receive_all(self) -> tuple[bytes, Ending]:
+        """Take what comes until the server ends the connection, and how it ended."""
+        received = bytearray()
+        try:
+            while more := await self.receive_some():
+                received += more
+        except PeerWasReset:
+            return bytes(received), "reset"
+        return bytes(received), "eof"
+
+    async def received_so_far(self) -> bytes:
+        """Let all that can happen now happen, then take what has come."""
+        await self.service.settle()
+        return self.take()
+
+    @abstractmethod
+    def take(self) -> bytes:
+        """What has come, without waiting and without its ending."""
+
+    async def settle(self) -> None:
+        await self.service.settle()
+
+    async def pass_time(self, seconds: float) -> None:
+        await self.service.pass_time(seconds)
+
+
+class Service(ABC):
+    """One factory being served."""
+
+    def __init__(self, factory: Factory, *, small_buffers: bool, half_close: bool) -> None:
+        self.factory = factory
+        self.small_buffers = small_buffers
+        self.half_close = half_close
+        self.peers: list[Peer] = []
+        self.failures: list[BaseException] = []
+
+    async def connect(self) -> Peer:
+        """Open a connection, and let ``connection_made`` happen."""
+        peer = await self._connect()
+        peer.service = self
+        self.peers.append(peer)
+        await self.settle()
+        return peer
+
+    @abstractmethod
+    async def _connect(self) -> Peer: ...
+
+    @abstractmethod
+    async def settle(self) -> None:
+        """Let all happen that needs no time to pass."""
+
+    @abstractmethod
+    async def pass_time(self, seconds: float) -> None: ...
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Cancel from outside whatever serves."""
+
+    @abstractmethod
+    async def start_drain(self, grace: float | None = None, force: float | None = None) -> None:
+        """Ask for a drain, without waiting for it."""
+
+    def do(self, call: Callable[[], object]) -> None:
+        """Do what may call back; an error that comes out of it is the service's failure."""
+        call()
+
+    @abstractmethod
+    async def failure(self) -> BaseException:
+        """What came out of it, once it has ended."""
+
+
+class HarnessService(Service):
+    def __init__(self, factory: Factory, *, small_buffers: bool, half_close: bool) -> None:
+        super().__init__(factory, small_buffers=small_buffers, half_close=half_close)
+        self.harnesses: list[HarnessPeer] = []
+
+    async def _connect(self) -> Peer:
+        window = SMALL if self.small_buffers else None
+        harness = Harness(self.factory, settings=self.factory.settings, window=window)
+        peer = HarnessPeer(self, harness, window)
+        try:
+            self.do(harness.connect)
+            _ = harness.transport
+        except (ConnectionRefusedError, RuntimeError):
+            return RefusedPeer()  # nothing was built, so nothing connected
+        self.harnesses.append(peer)
+        return peer
+
+    def do(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except ConnectionRefusedError:
+            raise
+        except BaseException as error:
+            self.failures.append(error)
+
+    async def settle(self) -> None:
+        await trio.lowlevel.checkpoint()
+        for peer in self.harnesses:
+            peer.pump()
+
+    async def pass_time(self, seconds: float) -> None:
+        for peer in self.harnesses:
+            self.do(lambda peer=peer: peer.harness.advance(seconds))  # type: ignore[misc]
+        await self.settle()
+
+    def cancel(self) -> None:
+        for peer in self.harnesses:
+            self.do(peer.harness.cancel)
+
+    async def start_drain(self, grace: float | None = None, force: float | None = None) -> None:
+        for peer in self.harnesses:
+            self.do(peer.harness.drain)
+
+    async def failure(self) -> BaseException:
+        return self.failures.pop(0)
+
+
+class HarnessPeer(Peer):
+    def __init__(self, service: HarnessService, harness: Harness, window: int | None) -> None:
+        self.owner = service
+        self.harness = harness
+        self.window = window
+        self.queued: deque[bytes | None] = deque()
+
+    def pump(self) -> None:
+        """Hand over what was sent, as far as the connection reads."""
+        if not self.harness.lost:
+            self.owner.do(lambda: self.harness.advance(0))
+        while self.queued and not self.harness.lost:
+            if self.queued[0] is None:
+                self.owner.do(self.harness.feed_eof)
+            elif self.harness.reading:
+                data = self.queued[0]
+                self.owner.do(lambda data=data: self.harness.feed(data))  # type: ignore[misc]
+            else:
+                return
+            self.queued.popleft()
+
+    async def send(self, data: bytes) -> None:
+        size = self.owner.factory.settings.read_size
+        self.queued.extend(data[start : start + size] for start in range(0, len(data), size))
+        self.pump()
+
+    async def send_eof(self) -> None:
+        self.queued.append(None)
+        self.pump()
+
+    async def reset(self) -> None:
+        self.owner.do(self.harness.reset)
+
+    async def aclose(self) -> None:
+        if not self.harness.lost:
+            self.queued.clear()
+            self.owner.do(self.harness.feed_eof)
+        if not self.harness.lost:
+            self.owner.do(self.harness.reset)
+
+    async def receive_some(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        self.pump()
+        taken = self._take_freely()
+        if not taken and self.harness.lost and not self.harness.write_closed:
+            raise PeerWasReset
+        assert taken or self.harness.write_closed, "nothing will ever come"
+        return taken
+
+    def _take_freely(self) -> bytes:
+        taken = self.harness.take()
+        if self.window is not None and not self.harness.lost:
+            self.owner.do(lambda: setattr(self.harness, "window", None))
+            taken += self.harness.take()
+            self.owner.do(lambda: setattr(self.harness, "window", self.window))
+        return taken
+
+    def take(self) -> bytes:
+        return self._take_freely()
+
+
+class RefusedPeer(Peer):
+    """Whom the harness refused: it has no connection to see that by."""
+
+    async def send(self, data: bytes) -> None: ...
+
+    async def send_eof(self) -> None: ...
+
+    async def reset(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+    async def receive_some(self) -> bytes:
+        raise PeerWasReset
+
+    def take(self) -> bytes:
+        return b""
+
+
+class LoopService(Service):
+    """Serves in a task of its own, which the test can cancel."""
+
+    def __init__(self, factory: Factory, *, small_buffers: bool, half_close: bool) -> None:
+        super().__init__(factory, small_buffers=small_buffers, half_close=half_close)
+        self.scope = trio.CancelScope()
+        self.ended = trio.Event()
+
+    async def settle(self) -> None:
+        await trio.testing.wait_all_tasks_blocked()
+
+    async def pass_time(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+        await self.settle()
+
+    def cancel(self) -> None:
+        self.scope.cancel()
+
+    async def failure(self) -> BaseException:
+        await self.ended.wait()
+        return self.failures.pop(0)
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        try:
+            with self.scope:
+                await self._run(task_status)
+        except trio.Cancelled:
+            raise
+        except BaseException as error:
+            self.failures.append(error)
+        finally:
+            self.ended.set()
+
+    @abstractmethod
+    async def _run(self, task_status: trio.TaskStatus[None]) -> None: ...
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Let it end once its connections have."""
+
+
+class HandleService(LoopService):
+    """The factory's scope, entered by hand; each stream is given to ``handle``."""
+
+    def __init__(self, factory: Factory, *, small_buffers: bool, half_close: bool) -> None:
+        super().__init__(factory, small_buffers=small_buffers, half_close=half_close)
+        self._finished = trio.Event()
+        self._nursery: trio.Nursery | None = None
+
+    async def _run(self, task_status: trio.TaskStatus[None]) -> None:
+        async with self.factory, trio.open_nursery() as self._nursery:
+            task_status.started()
+            await self._finished.wait()
+
+    def handle(self, stream: trio.abc.Stream) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(self._handle, stream)
+
+    async def _handle(self, stream: trio.abc.Stream) -> None:
+        try:
+            await self.factory.handle(stream)
+        except trio.Cancelled:
+            raise
+        except BaseException as error:
+            self.failures.append(error)
+            self.finish()
+
+    def finish(self) -> None:
+        self._finished.set()
+
+    async def start_drain(self, grace: float | None = None, force: float | None = None) -> None:
+        raise NotImplementedError("the factory's scope has no drain")
+
+
+class MemoryService(HandleService):
+    async def _connect(self) -> Peer:
+        peer, stream = pipe_pair(self)
+        self.handle(stream)
+        return peer
+
+
+class StreamService(HandleService):
+    async def _connect(self) -> Peer:
+        sizes = SMALL if self.small_buffers else None
+        client, server = tcp_pair(sizes)
+        self.handle(trio.SocketStream(trio.socket.from_stdlib_socket(server)))
+        return SocketPeer(client)
+
+
+class ServerService(LoopService):
+    def __init__(self, factory: Factory, *, small_buffers: bool, half_close: bool) -> None:
+        super().__init__(factory, small_buffers=small_buffers, half_close=half_close)
+        self._server: Server | None = None
+
+    @property
+    def server(self) -> Server:
+        assert self._server is not None
+        return self._server
+
+    @abstractmethod
+    def endpoint(self) -> Any: ...
+
+    async def _run(self, task_status: trio.TaskStatus[None]) -> None:
+        await serve(self.factory, self.endpoint(), task_status=Started(self, task_status))
+
+    def started(self, server: Server) -> None:
+        self._server = server
+
+    def finish(self) -> None:
+        self.server.stop()
+
+    async def start_drain(self, grace: float | None = None, force: float | None = None) -> None:
+        self.background.start_soon(lambda: self.server.drain(grace=grace, force=force))
+        await self.settle()
+
+
+class Started:
+    """Takes the server that ``serve`` reports."""
+
+    def __init__(self, service: ServerService, outer: trio.TaskStatus[None]) -> None:
+        self.service = service
+        self.outer = outer
+
+    def started(self, server: Server) -> None:
+        self.service.started(server)
+        self.outer.started()
+
+
+class ListenerService(ServerService):
+    def endpoint(self) -> QueueListener:
+        self.listener = QueueListener()
+        return self.listener
+
+    async def _connect(self) -> Peer:
+        peer, stream = pipe_pair(self)
+        self.listener.offer(stream)
+        return peer
+
+
+class PollService(ServerService):
+    def endpoint(self) -> Any:
+        if self.small_buffers:
+            return small_listener()
+        return "tcp:0:interface=127.0.0.1"
+
+    async def _connect(self) -> Peer:
+        (address,) = self.server.addresses
+        client = small_socket() if self.small_buffers else socket.socket()
+        client.connect((address.host, address.port))
+        return SocketPeer(client)
+
+
+class MemoryPeer(Peer):
+    def __init__(self, to_server: Pipe, from_server: Pipe) -> None:
+        self.to_server = to_server
+        self.from_server = from_server
+
+    async def send(self, data: bytes) -> None:
+        await self.to_server.put(data)
+
+    async def send_eof(self) -> None:
+        self.to_server.change(ended=True)
+
+    async def reset(self) -> None:
+        self.to_server.change(broken=True)
+        self.from_server.change(broken=True)
+
+    async def aclose(self) -> None:
+        self.to_server.change(ended=True)
+        self.from_server.change(reader_closed=True)
+
+    async def receive_some(self) -> bytes:
+        try:
+            return await self.from_server.get(None)
+        except trio.BrokenResourceError:
+            raise PeerWasReset from None
+
+    def take(self) -> bytes:
+        return self.from_server.take()
+
+
+class SocketPeer(Peer):
+    def __init__(self, connected: socket.socket) -> None:
+        connected.setblocking(False)
+        self.raw = connected
+        self.sock = trio.socket.from_stdlib_socket(connected)
+
+    async def send(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[await self.sock.send(rest) :]
+
+    async def send_eof(self) -> None:
+        self.sock.shutdown(socket.SHUT_WR)
+
+    async def reset(self) -> None:
+        linger = struct.pack("ii", 1, 0)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.sock.close()
+
+    async def aclose(self) -> None:
+        self.sock.close()
+
+    async def receive_some(self) -> bytes:
+        try:
+            return await self.sock.recv(1 << 16)
+        except (ConnectionResetError, BrokenPipeError):
+            raise PeerWasReset from None
+
+    def take(self) -> bytes:
+        received = bytearray()
+        try:
+            while more := self.raw.recv(1 << 16):
+                received += more
+        except (BlockingIOError, ConnectionResetError):
+            pass
+        return bytes(received)
+
+
+def pipe_pair(service: Service) -> tuple[MemoryPeer, PlainPipeStream]:
+    capacity = SMALL if service.small_buffers else ROOMY
+    to_server, from_server = Pipe(ROOMY), Pipe(capacity)
+    kind = PipeStream if service.half_close else PlainPipeStream
+    return MemoryPeer(to_server, from_server), kind(to_server, from_server)
+
+
+def small_socket() -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+    return made
+
+
+def small_listener() -> trio.SocketListener:
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    listening.setblocking(False)
+    return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+
+
+def tcp_pair(buffers: int | None) -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets: the peer's and the server's."""
+    with socket.socket() as listening:
+        if buffers is not None:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        client = socket.socket() if buffers is None else small_socket()
+        client.connect(listening.getsockname())
+        server, _ = listening.accept()
+    server.setblocking(False)
+    return client, server
+
+
+SERVICES: dict[str, type[Service]] = {
+    "harness": HarnessService,
+    "memory": MemoryService,
+    "stream": StreamService,
+    "listener": ListenerService,
+    "poll": PollService,
+}
+
+
+@asynccontextmanager
+async def serving(
+    driver: str,
+    protocol: Factory | Protocol,
+    *,
+    small_buffers: bool = False,
+    half_close: bool = True,
+    **settings: Any,
+) -> AsyncIterator[Service]:
+    """Serve a factory, or a factory of this one protocol, until all peers have gone.
+
+    Whatever comes out of the service and is not asked for by ``failure()`` is
+    raised here. Nothing may take for ever: if it would, the test fails.
+    """
+    factory = protocol if isinstance(protocol, Factory) else Factory(lambda: protocol, **settings)
+    service = SERVICES[driver](factory, small_buffers=small_buffers, half_close=half_close)
+    with trio.fail_after(patience()):
+        if isinstance(service, LoopService):
+            async with trio.open_nursery() as service.background:
+                await service.background.start(service.run)
+                yield service
+                for peer in service.peers:
+                    await peer.aclose()
+                await service.settle()
+                service.finish()
+                await service.ended.wait()
+        else:
+            yield service
+            for peer in service.peers:
+                await peer.aclose()
+    for failure in service.failures:
+        raise failure
+    if isinstance(protocol, Recorder):
+        protocol.check()
+
+
+def patience() -> float:
+    """Longer than any test takes: seconds of the virtual clock cost nothing."""
+    virtual = isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock)
+    return 100_000 if virtual else 30
+
+
+@asynccontextmanager
+async def connecting(
+    driver: str, protocol: Factory | Protocol, **options: Any
+) -> AsyncIterator[Peer]:
+    """Serve as ``serving`` does, with one peer connected."""
+    async with serving(driver, protocol, **options) as service:
+        yield await service.connect()
+
+
+Serving = Callable[..., AbstractAsyncContextManager[Service]]
+Connecting = Callable[..., AbstractAsyncContextManager[Peer]]

@@ -1,0 +1,307 @@
+"""Backpressure and bounds: DESIGN.md section 3, rule 5."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from tests.behaviour.drivers import ASYNC, MORE_THAN_FITS, Connecting, Serving
+from tests.behaviour.recorder import Recorder
+from trioproto import Factory
+from trioproto.errors import OutboundOverflow
+
+
+def echo(self: Recorder) -> None:
+    self.transport.write(self.chunks[-1])
+
+
+async def test_reading_stops_while_much_output_waits_and_goes_on_after(
+    connect: Connecting,
+) -> None:
+    protocol = Recorder()
+    async with connect(protocol, small_buffers=True) as peer:
+        protocol.transport.write(bytes(MORE_THAN_FITS))
+        await peer.settle()
+        await peer.send(b"more")
+        await peer.settle()
+        assert protocol.received == b""
+        await peer.receive_exactly(MORE_THAN_FITS)
+        await peer.settle()
+        assert protocol.received == b"more"
+
+
+async def test_without_auto_pause_reading_goes_on(connect: Connecting) -> None:
+    protocol = Recorder()
+    protocol.auto_pause = False
+    async with connect(protocol, small_buffers=True) as peer:
+        protocol.transport.write(bytes(MORE_THAN_FITS))
+        await peer.settle()
+        await peer.send(b"more")
+        await peer.settle()
+        assert protocol.received == b"more"
+        assert "pause_writing" in protocol.heard
+        await peer.receive_exactly(MORE_THAN_FITS)
+
+
+async def test_pause_and_resume_writing_alternate(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol, small_buffers=True) as peer:
+        for turn in range(1, 4):
+            protocol.transport.write(bytes(MORE_THAN_FITS))
+            protocol.transport.write(b"x")
+            await peer.settle()
+            assert protocol.heard[1:] == ["pause_writing", "resume_writing"] * (turn - 1) + [
+                "pause_writing"
+            ]
+            await peer.receive_exactly(MORE_THAN_FITS + 1)
+            await peer.settle()
+            assert protocol.heard[1:] == ["pause_writing", "resume_writing"] * turn
+
+
+@pytest.mark.drivers("harness")  # only there is it exact how much the peer takes
+async def test_the_water_marks_are_exact(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol, high_water=1000, low_water=100) as peer:
+        harness = peer.harness  # type: ignore[attr-defined]
+        harness.window = 0
+        protocol.transport.write(bytes(1000))
+        assert protocol.transport.buffered == 1000
+        assert protocol.heard == ["connection_made"]
+        assert harness.reading
+        protocol.transport.write(b"x")
+        assert protocol.heard == ["connection_made", "pause_writing"]
+        assert not harness.reading
+        harness.window = 900
+        assert protocol.transport.buffered == 101
+        assert protocol.heard[-1] == "pause_writing"
+        assert not harness.reading
+        harness.window = 1
+        assert protocol.heard[-1] == "resume_writing"
+        assert harness.reading
+
+
+async def test_our_own_pause_outlives_the_librarys(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol, small_buffers=True) as peer:
+        protocol.transport.pause_reading()
+        protocol.transport.write(bytes(MORE_THAN_FITS))
+        await peer.settle()
+        await peer.send(b"more")
+        await peer.receive_exactly(MORE_THAN_FITS)
+        await peer.settle()
+        assert "resume_writing" in protocol.heard
+        assert protocol.received == b""
+        protocol.transport.resume_reading()
+        await peer.settle()
+        assert protocol.received == b"more"
+
+
+async def test_the_librarys_pause_outlives_our_own(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol, small_buffers=True) as peer:
+        protocol.transport.pause_reading()
+        protocol.transport.write(bytes(MORE_THAN_FITS))
+        await peer.settle()
+        await peer.send(b"more")
+        protocol.transport.resume_reading()
+        await peer.settle()
+        assert protocol.received == b""
+        await peer.receive_exactly(MORE_THAN_FITS)
+        await peer.settle()
+        assert protocol.received == b"more"
+
+
+async def test_pausing_is_a_flag_and_not_a_count(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol) as peer:
+        protocol.transport.pause_reading()
+        protocol.transport.pause_reading()
+        await peer.send(b"data")
+        await peer.settle()
+        assert protocol.received == b""
+        protocol.transport.resume_reading()
+        await peer.settle()
+        assert protocol.received == b"data"
+        protocol.transport.resume_reading()
+        protocol.transport.pause_reading()
+        await peer.send(b"more")
+        await peer.settle()
+        assert protocol.received == b"data"
+
+
+@pytest.mark.drivers(*ASYNC)
+async def test_a_running_callback_holds_reading_whatever_the_user_resumes(
+    connect: Connecting,
+) -> None:
+    release = trio.Event()
+
+    async def wait(self: Recorder) -> None:
+        self.transport.pause_reading()
+        self.transport.resume_reading()
+        await release.wait()
+
+    protocol = Recorder(data_received=wait)
+    async with connect(protocol) as peer:
+        await peer.send(b"one")
+        await peer.settle()
+        protocol.transport.resume_reading()
+        await peer.send(b"two")
+        await peer.settle()
+        assert protocol.chunks == [b"one"]
+        release.set()
+        await peer.settle()
+        assert protocol.chunks == [b"one", b"two"]
+
+
+@pytest.mark.drivers(*ASYNC)
+async def test_a_paused_protocol_takes_a_bounded_amount_from_a_peer_that_goes_on_sending(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    protocol = Recorder()
+    async with connect(protocol, idle_timeout=None) as peer:
+        protocol.transport.pause_reading()
+        with trio.move_on_after(10) as scope:
+            await peer.send(bytes(32 << 20))
+        assert scope.cancelled_caught
+        assert protocol.received == b""
+
+
+@pytest.mark.drivers(*ASYNC)
+async def test_an_echo_to_a_peer_that_never_reads_waits_with_bounded_memory(
+    serving: Serving, autojump_clock: MockClock
+) -> None:
+    protocols = [Recorder(data_received=echo), Recorder(data_received=echo)]
+    waiting = iter(protocols)
+    factory: Factory[Any] = Factory(lambda: next(waiting), write_timeout=None, idle_timeout=None)
+    async with serving(factory, small_buffers=True) as service:
+        deaf = await service.connect()
+        with trio.move_on_after(10) as scope:
+            await deaf.send(bytes(32 << 20))
+        assert scope.cancelled_caught
+        assert protocols[0].transport.buffered <= 128 << 10
+        other = await service.connect()
+        await other.send(b"unaffected")
+        assert await other.receive_exactly(10) == b"unaffected"
+
+
+async def test_one_write_may_be_of_any_size(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol, small_buffers=True, max_buffered=1 << 17) as peer:
+        protocol.transport.write(bytes(MORE_THAN_FITS))
+        await peer.settle()
+        assert not protocol.lost
+        assert len(await peer.receive_exactly(MORE_THAN_FITS)) == MORE_THAN_FITS
+
+
+async def test_a_write_that_finds_too_much_waiting_aborts(connect: Connecting) -> None:
+    protocol = Recorder()
+    limit = 1 << 17
+    async with connect(protocol, small_buffers=True, max_buffered=limit) as peer:
+        protocol.transport.write(bytes(MORE_THAN_FITS))
+        await peer.settle()
+        waited = protocol.transport.buffered
+        assert waited > limit
+        protocol.transport.write(b"one more")
+        protocol.transport.write(b"discarded")
+        await peer.settle()
+        assert isinstance(protocol.reason, OutboundOverflow)
+        assert protocol.reason.limit == limit
+        assert protocol.reason.buffered >= waited
+        data, ending = await peer.receive_all()
+        assert len(data) < MORE_THAN_FITS
+        assert ending == "reset"
+
+
+async def test_a_slow_consumer_of_a_broadcast_is_aborted_and_the_others_are_not(
+    serving: Serving,
+) -> None:
+    protocols = [Recorder(), Recorder()]
+    waiting = iter(protocols)
+    factory: Factory[Any] = Factory(lambda: next(waiting), max_buffered=1 << 18)
+    async with serving(factory, small_buffers=True) as service:
+        await service.connect()
+        fast = await service.connect()
+        total = 0
+        while not protocols[0].lost and total < 1 << 24:
+            for protocol in factory.connections:
+                protocol.transport.write(bytes(1 << 16))
+            await fast.receive_exactly(1 << 16)
+            total += 1 << 16
+            await fast.settle()
+        assert isinstance(protocols[0].reason, OutboundOverflow)
+        assert total < 1 << 23
+        assert not protocols[1].lost
+
+
+@pytest.mark.drivers("harness", "poll")  # a stream cannot be asked to take bytes at once
+async def test_a_reply_written_in_pieces_to_a_fast_reader_is_no_overflow(
+    connect: Connecting,
+) -> None:
+    def reply(self: Recorder) -> None:
+        for _ in range(64):
+            self.transport.write(bytes(1 << 10))
+
+    protocol = Recorder(data_received=reply)
+    marks = {"max_buffered": 1 << 14, "high_water": 1 << 13, "low_water": 1 << 10}
+    async with connect(protocol, **marks) as peer:
+        await peer.send(b"go")
+        assert len(await peer.receive_exactly(1 << 16)) == 1 << 16
+        assert not protocol.lost
+
+
+async def test_over_the_total_the_connection_with_most_waiting_is_aborted(
+    serving: Serving,
+) -> None:
+    protocols = [Recorder() for _ in range(3)]
+    waiting = iter(protocols)
+    factory: Factory[Any] = Factory(lambda: next(waiting), max_buffered_total=6 << 20)
+    async with serving(factory, small_buffers=True) as service:
+        for _ in protocols:
+            await service.connect()
+        small, big, last = protocols
+        small.transport.write(bytes(MORE_THAN_FITS))
+        big.transport.write(bytes(2 * MORE_THAN_FITS))
+        await service.settle()
+        assert not big.lost
+        last.transport.write(bytes(MORE_THAN_FITS))
+        await service.settle()
+        assert isinstance(big.reason, OutboundOverflow)
+        assert big.reason.limit == 6 << 20
+        assert not small.lost
+        assert not last.lost
+
+
+async def test_what_was_sent_counts_no_more_towards_the_total(serving: Serving) -> None:
+    protocols = [Recorder(), Recorder()]
+    waiting = iter(protocols)
+    factory: Factory[Any] = Factory(lambda: next(waiting), max_buffered_total=3 << 20)
+    async with serving(factory, small_buffers=True) as service:
+        peers = [await service.connect() for _ in protocols]
+        for _ in range(3):
+            for peer, protocol in zip(peers, protocols, strict=True):
+                protocol.transport.write(bytes(MORE_THAN_FITS))
+                await peer.settle()
+                await peer.receive_exactly(MORE_THAN_FITS)
+        protocols[0].transport.write(bytes(MORE_THAN_FITS))
+        await peers[0].settle()
+        await peers[0].reset()
+        await peers[0].settle()
+        assert protocols[0].lost
+        protocols[1].transport.write(bytes(MORE_THAN_FITS))
+        await peers[1].settle()
+        assert not protocols[1].lost
+
+
+async def test_buffered_counts_the_bytes_that_wait(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol, small_buffers=True) as peer:
+        assert protocol.transport.buffered == 0
+        protocol.transport.write(bytes(MORE_THAN_FITS))
+        await peer.settle()
+        assert 0 < protocol.transport.buffered < MORE_THAN_FITS
+        await peer.receive_exactly(MORE_THAN_FITS)
+        await peer.settle()
+        assert protocol.transport.buffered == 0

@@ -1,0 +1,140 @@
+"""Measure trioproto against uvloop, asyncio, Twisted and plain trio, in one run.
+
+    nox -s bench                                   # all of it, about eight minutes
+    python -m tests.benchmarks --only echo_1k,lines_16
+    python -m tests.benchmarks --quick             # a look at whether all of it works
+    python -m tests.benchmarks --list
+
+What is measured. Each server is a process of its own, alone on one core; the load generator, one
+thread of C, is on another. It works in a closed loop: each connection sends a message, waits for
+the whole reply and sends the next. Before a window is measured every connection's reply is
+compared byte by byte with what was sent. All servers of a scenario are alternated (A B C, A B C,
+...), each time in a new process, and what is shown is the median over the rounds.
+
+How to read it. An absolute number says little: it changes with the machine and with what else
+runs there. Read the ratios, and beside them the column "rounds", the least and the greatest ratio
+of a single round: where these lie far apart the machine was not quiet. "CPU us" is the CPU time
+that the server's process used for one request (for one recipient in a broadcast); it does not
+depend on the generator. Where "generator busy" is near 100 % and "server busy" is not, the
+generator was what limited the throughput, and the CPU time is the better comparison; where neither
+is, something else was running there, and a note says so. The row "C epoll" shows the most that the
+generator can ask for. Nearly all of its time is the kernel's, which every server pays too: what it
+reaches above another row is about all the room that there is on this machine. Latencies are those
+of a server that is kept busy all the time: they follow from the throughput, and only their spread
+(p99) tells something.
+
+Memory is what the server's resident set grows by, for each further connection that has been used
+once. The targets are those that the project has set itself; nothing fails when one is not
+reached, only when something could not be measured at all. This is no test and pytest never
+collects it.
+
+The results are also written as JSON, with every round: by default to .bench/results.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from . import machine, report
+from .measure import Results, run
+from .scenarios import SCENARIOS, Scenario
+
+QUICK_IDLE = 1_000
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--only", metavar="NAME,...", help="only these scenarios")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds (default 5)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="a server's round (default 2)")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="where the results go")
+    parser.add_argument("--list", action="store_true", help="name the scenarios, measure nothing")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one round of half a second, fewer idle connections: does everything work?",
+    )
+    options = parser.parse_args(arguments)
+    if options.rounds is None:
+        options.rounds = 1 if options.quick else 5
+    if options.seconds is None:
+        options.seconds = 0.5 if options.quick else 2.0
+    if options.rounds < 1 or not 0 < options.seconds <= 60:
+        parser.error("at least one round, of more than 0 and at most 60 seconds, is needed")
+    try:
+        options.scenarios = select(options.only, quick=options.quick)
+    except KeyError as unknown:
+        parser.error(f"no scenario is called {unknown}; --list names them")
+    return options
+
+
+def select(only: str | None, *, quick: bool) -> list[Scenario]:
+    """The scenarios that are asked for, in their usual order."""
+    known = {scenario.name: scenario for scenario in SCENARIOS}
+    names = only.split(",") if only else list(known)
+    for name in names:
+        known[name]
+    chosen = [scenario for name, scenario in known.items() if name in names]
+    return [scenario.scaled_down(QUICK_IDLE) for scenario in chosen] if quick else chosen
+
+
+def show_list() -> None:
+    rows = [(s.name, s.title, ", ".join(c.name for c in s.contenders)) for s in SCENARIOS]
+    print(report.table(rows, left=3))
+
+
+def progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def write_json(path: Path, options: argparse.Namespace, done: list[Results], began: str) -> None:
+    """Write what there is so far; a run that is interrupted keeps it."""
+    data = {
+        "began": began,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "machine": machine.facts(),
+        "versions": machine.versions(),
+        "scenarios": [report.as_data(results) for results in done],
+    }
+    path.write_text(json.dumps(data, indent=1) + "\n")
+
+
+def measure(options: argparse.Namespace) -> list[Results]:
+    path = options.json or machine.cache_directory() / "results.json"
+    began = datetime.now(UTC).isoformat(timespec="seconds")
+    done: list[Results] = []
+    for scenario in options.scenarios:
+        done.append(run(scenario, options.rounds, options.seconds, progress))
+        print(report.scenario_text(done[-1]), flush=True)
+        write_json(path, options, done, began)
+    return done
+
+
+def main() -> int:
+    options = parse()
+    if options.list:
+        show_list()
+        return 0
+    if len(set(machine.cores())) == 1:
+        progress("note: there is only one core; server and generator share it")
+    try:
+        done = measure(options)
+    except machine.Unavailable as missing:
+        print(f"error: {missing}", file=sys.stderr)
+        return 1
+    print(report.targets_text(done))
+    return 1 if any(results.failures for results in done) else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

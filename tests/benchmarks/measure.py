@@ -1,0 +1,134 @@
+"""One round of one server, and the rounds of a scenario: A B C, A B C, ..."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+
+from .processes import Measured, MeasurementFailed, Server, serving
+from .scenarios import Broadcast, Contender, IdleMemory, Scenario, Target, Throughput
+
+BUSY = 0.9
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One server in one round. ``value`` is in the scenario's unit; memory has no other fields."""
+
+    value: float
+    cpu_us: float | None = None  # the server's CPU time a request, or a recipient
+    p50_us: float | None = None
+    p99_us: float | None = None
+    server_busy: float | None = None  # shares of their cores
+    generator_busy: float | None = None
+
+    @property
+    def disturbed(self) -> bool:
+        """In a closed loop one of the two is always at work, unless something else was."""
+        shares = self.server_busy, self.generator_busy
+        return None not in shares and max(share or 0 for share in shares) < BUSY
+
+
+@dataclass
+class Results:
+    """What the rounds of a scenario gave: a server either has all its rounds or a failure."""
+
+    scenario: Scenario
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    complaints: dict[str, str] = field(default_factory=dict)  # last words on standard error
+
+    def rounds(self, server: str) -> list[Sample]:
+        return [] if server in self.failures else self.samples.get(server, [])
+
+    def value(self, server: str) -> float | None:
+        """The median over the rounds."""
+        return median(s.value for s in rounds) if (rounds := self.rounds(server)) else None
+
+    def ratio(self, server: str, reference: str) -> float | None:
+        """The ratio of the medians."""
+        ours, theirs = self.value(server), self.value(reference)
+        return ours / theirs if ours is not None and theirs else None
+
+    def ratios(self, target: Target) -> list[float]:
+        """Each round's own ratio: how far the rounds agree."""
+        pairs = zip(self.rounds(target.server), self.rounds(target.reference), strict=False)
+        return [ours.value / theirs.value for ours, theirs in pairs if theirs.value]
+
+
+def run(
+    scenario: Scenario, rounds: int, seconds: float, progress: Callable[[str], None]
+) -> Results:
+    """Alternate the servers, each in a new process every time; who fails is left out."""
+    results = Results(scenario)
+    for number in range(1, rounds + 1):
+        for contender in scenario.contenders:
+            if contender.name not in results.failures:
+                label = f"{scenario.name} {number}/{rounds} {contender.name}"
+                progress(f"{label}: {_one_round(results, contender, seconds)}")
+    return results
+
+
+def _one_round(results: Results, contender: Contender, seconds: float) -> str:
+    scenario = results.scenario
+    try:
+        with serving(contender) as server:
+            sample = _measure(scenario, contender, server, seconds)
+            if complaint := server.complaint():
+                results.complaints[contender.name] = complaint
+    except MeasurementFailed as error:
+        results.failures[contender.name] = str(error)
+        return f"failed: {error}"
+    results.samples.setdefault(contender.name, []).append(sample)
+    return f"{sample.value:,.2f} {scenario.measurement.unit}"
+
+
+def _measure(scenario: Scenario, contender: Contender, server: Server, seconds: float) -> Sample:
+    match scenario.measurement:
+        case Throughput() as wanted:
+            return _throughput(wanted, contender.idle, server, seconds)
+        case Broadcast() as wanted:
+            return _broadcast(wanted, server, seconds)
+        case IdleMemory() as wanted:
+            return _idle_memory(wanted, server)
+
+
+def _throughput(wanted: Throughput, idle: int, server: Server, seconds: float) -> Sample:
+    held = server.hold(idle) if idle else None
+    result = server.load(
+        "load", seconds=seconds, c=wanted.connections, b=wanted.size, l=wanted.line
+    )
+    if held:
+        held.check()
+    cpu_us = result.server_cpu / max(1, result.requests) * 1e6
+    return _sample(result, result.requests / result.seconds, cpu_us)
+
+
+def _broadcast(wanted: Broadcast, server: Server, seconds: float) -> Sample:
+    result = server.load(
+        "broadcast", seconds=seconds, c=wanted.connections, b=wanted.size, l=wanted.size
+    )
+    cpu_us = result.server_cpu / max(1, result.requests) / wanted.connections * 1e6
+    return _sample(result, cpu_us, cpu_us)
+
+
+def _idle_memory(wanted: IdleMemory, server: Server) -> Sample:
+    first = server.hold(wanted.first)
+    before = server.steady_memory()
+    rest = server.hold(wanted.connections)
+    grown = server.steady_memory() - before
+    first.check()
+    rest.check()
+    return Sample(grown / wanted.connections)
+
+
+def _sample(result: Measured, value: float, cpu_us: float) -> Sample:
+    return Sample(
+        value=value,
+        cpu_us=cpu_us,
+        p50_us=result.p50_us,
+        p99_us=result.p99_us,
+        server_busy=result.server_cpu / result.seconds,
+        generator_busy=result.generator_cpu / result.seconds,
+    )

@@ -1,0 +1,5 @@
+"""The servers that are measured, one file a peer: ``python -m tests.benchmarks.servers.X MODE``.
+
+Each prints ``listening on tcp:127.0.0.1:PORT`` when ready, and serves until it is killed. Each is
+what a competent user of that library would write, with TCP_NODELAY on, as most set it themselves.
+"""

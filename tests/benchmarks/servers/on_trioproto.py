@@ -1,0 +1,87 @@
+"""trioproto itself, with default settings but where thousands of connections are wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+import trioproto
+from trioproto import Factory, Protocol
+from trioproto.framing import LineOnlyReceiver, LineReceiver
+
+from .common import GREETING, HOST, announce, main
+
+ENDPOINT = f"tcp:0:interface={HOST}"
+MANY = 20_000
+
+
+class Echo(Protocol):
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+class Lines(LineReceiver):
+    def line_received(self, line: bytes) -> None:
+        self.send_line(line)
+
+
+class LinesOnly(LineOnlyReceiver):
+    def line_received(self, line: bytes) -> None:
+        self.send_line(line)
+
+
+class AsyncLines(LineReceiver):
+    async def line_received(self, line: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        self.send_line(line)
+
+
+class Broadcast(LineReceiver):
+    """As the chat: each recipient's own ``send_line``."""
+
+    def connection_made(self) -> None:
+        self.send_line(GREETING)
+
+    def line_received(self, line: bytes) -> None:
+        for member in self.factory.connections:
+            member.send_line(line)
+
+
+class BroadcastBytes(Broadcast):
+    """The delimiter is added once, and the bytes are written to everyone."""
+
+    def line_received(self, line: bytes) -> None:
+        data = line + self.delimiter
+        for member in self.factory.connections:
+            member.transport.write(data)
+
+
+def poll(factory: Factory[Any]) -> None:
+    """Serve over the poll driver; ``run`` prints the address itself."""
+    trioproto.run(factory, ENDPOINT)
+
+
+async def stream(factory: Factory[Any]) -> None:
+    """Serve over the stream driver, as a trio handler."""
+    async with factory, trio.open_nursery() as nursery:
+        listeners: list[trio.SocketListener] = await nursery.start(
+            trio.serve_listeners, factory.handle, await trio.open_tcp_listeners(0, host=HOST)
+        )
+        announce(listeners[0].socket.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main(
+        {
+            "echo": lambda: poll(Factory(Echo)),
+            "echo-many": lambda: poll(Factory(Echo, max_connections=MANY)),
+            "stream": lambda: trio.run(stream, Factory(Echo)),
+            "stream-many": lambda: trio.run(stream, Factory(Echo, max_connections=MANY)),
+            "lines": lambda: poll(Factory(Lines)),
+            "lines-only": lambda: poll(Factory(LinesOnly)),
+            "async": lambda: poll(Factory(AsyncLines)),
+            "broadcast": lambda: poll(Factory(Broadcast, max_connections=MANY)),
+            "broadcast-bytes": lambda: poll(Factory(BroadcastBytes, max_connections=MANY)),
+        }
+    )

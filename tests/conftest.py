@@ -1,0 +1,52 @@
+"""What all tests share: hypothesis profiles, and the watch over the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("default", deadline=None, max_examples=50)
+settings.register_profile(
+    "fuzz", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("default")
+
+
+class RecordsErrors(logging.Handler):
+    """Keeps what was logged as an error, or with a traceback."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR or record.exc_info:
+            self.records.append(record)
+
+
+@pytest.fixture
+def error_log() -> Iterator[list[logging.LogRecord]]:
+    logger = logging.getLogger("trioproto")
+    handler = RecordsErrors()
+    logger.addHandler(handler)
+    yield handler.records
+    logger.removeHandler(handler)
+
+
+@pytest.fixture
+def logged_errors(error_log: list[logging.LogRecord]) -> list[logging.LogRecord]:
+    """The errors that trioproto logs; only a test that asks for them may cause any."""
+    return error_log
+
+
+@pytest.fixture(autouse=True)
+def no_unexpected_errors(
+    request: pytest.FixtureRequest, error_log: list[logging.LogRecord]
+) -> Iterator[None]:
+    yield
+    if "logged_errors" not in request.fixturenames:
+        formatter = logging.Formatter()
+        assert [formatter.format(record) for record in error_log] == []

@@ -1,0 +1,107 @@
+"""Lines: the work is linear in the bytes, however they were split.
+
+Work is counted in calls (of Python and of C functions), never in seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import pytest
+
+from tests.framing.receivers import Lines, OnlyLines, connect, feed
+
+
+class Long(Lines):
+    max_length = 4 << 20
+
+
+class OnlyLong(OnlyLines):
+    max_length = 4 << 20
+
+
+def calls_of(work: Callable[[], object]) -> int:
+    count = 0
+
+    def note(frame: FrameType, event: str, arg: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("receiver_class", [Long, OnlyLong])
+def test_a_long_line_in_small_chunks_costs_the_same_for_each_chunk(
+    receiver_class: type[Long | OnlyLong],
+) -> None:
+    def calls_for(chunks: int) -> int:
+        receiver = receiver_class()
+        harness = connect(receiver)
+        calls = calls_of(lambda: feed(harness, [b"x" * 20] * chunks))
+        harness.feed(b"\r\n")
+        assert [len(line) for line in receiver.lines] == [20 * chunks]
+        return calls
+
+    few = calls_for(1_000)
+    assert calls_for(10_000) < 11 * few
+
+
+def test_a_line_of_two_megabytes_in_chunks_of_twenty_bytes_arrives() -> None:
+    """Searching or copying it anew for each chunk would move 100 GB."""
+    receiver = Long()
+    feed(connect(receiver), [b"x" * 20] * 100_000 + [b"\r\n"])
+    assert [len(line) for line in receiver.lines] == [2_000_000]
+
+
+def test_many_lines_in_one_chunk_cost_the_same_for_each_line() -> None:
+    def calls_for(lines: int) -> int:
+        receiver = Lines()
+        harness = connect(receiver)
+        calls = calls_of(lambda: harness.feed(b"x\r\n" * lines))
+        assert len(receiver.lines) == lines
+        return calls
+
+    few = calls_for(1_000)
+    assert calls_for(10_000) < 11 * few
+
+
+def test_many_pauses_in_one_chunk_cost_the_same_for_each_line() -> None:
+    class Pause(Lines):
+        def line_received(self, line: bytes) -> None:
+            super().line_received(line)
+            self.transport.pause_reading()
+
+    def calls_for(lines: int) -> int:
+        receiver = Pause()
+        harness = connect(receiver)
+
+        def work() -> None:
+            harness.feed(b"x\r\n" * lines)
+            while len(receiver.lines) < lines:
+                receiver.transport.resume_reading()
+                harness.advance(0)
+
+        return calls_of(work)
+
+    few = calls_for(1_000)
+    assert calls_for(10_000) < 11 * few
+
+
+def test_many_short_chunks_of_a_skipped_line_cost_the_same_for_each_chunk() -> None:
+    class Discard(Lines):
+        on_too_long = "discard"
+
+    def calls_for(chunks: int) -> int:
+        harness = connect(Discard())
+        harness.feed(b"x" * 20_000)
+        return calls_of(lambda: feed(harness, [b"x" * 20] * chunks))
+
+    few = calls_for(1_000)
+    assert calls_for(10_000) < 11 * few

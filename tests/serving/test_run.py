@@ -1,0 +1,146 @@
+"""``run``: signals, exit status and what is printed."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.serving.conversations import LOOPBACK, Greeter
+from trioproto import Factory, run
+from trioproto.errors import EndpointError, ListenError
+
+SERVER = """
+    import trioproto
+
+    class Polite(trioproto.Protocol):
+        def data_received(self, data):
+            self.transport.write(data)
+
+    class Holds(Polite):
+        def quiesce(self):
+            print("draining", flush=True)
+
+    class Counts(trioproto.Factory):
+        def start_factory(self):
+            print("started", flush=True)
+        def stop_factory(self):
+            print("stopped", flush=True)
+
+    print("returned", trioproto.run(Counts({protocol}), {endpoints}))
+"""
+
+
+class Running:
+    """A server in a process of its own, and what it says."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.process = process
+        self.stdout = process.stdout
+        self.stderr = process.stderr
+
+    def says(self, expected: str) -> str:
+        line = self.stdout.readline().rstrip("\n")
+        assert line.startswith(expected), line + self.stderr.read()
+        return line
+
+    def connect(self, line: str) -> socket.socket:
+        prefix, _, port = line.rpartition(":")
+        assert prefix == "listening on tcp:127.0.0.1"
+        client = socket.create_connection(("127.0.0.1", int(port)), timeout=20)
+        client.sendall(b"hi")
+        assert client.recv(2) == b"hi"
+        return client
+
+    def ends(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=20)
+        return self.process.returncode, out, err
+
+
+@contextmanager
+def server(protocol: str = "Polite", endpoints: str = repr(LOOPBACK)) -> Iterator[Running]:
+    code = textwrap.dedent(SERVER).replace("{protocol}", protocol)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code.replace("{endpoints}", endpoints)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        with process:
+            yield Running(process)
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_drains_and_the_status_is_zero(number: int) -> None:
+    with server() as running:
+        running.says("started")
+        with running.connect(running.says("listening on")) as client:
+            running.process.send_signal(number)
+            assert client.recv(10) == b""
+        assert running.ends() == (0, "stopped\nreturned None\n", "")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_cancels_and_the_status_says_so(number: int, status: int) -> None:
+    with server("Holds") as running:
+        running.says("started")
+        with running.connect(running.says("listening on")) as client:
+            running.process.send_signal(signal.SIGTERM)
+            running.says("draining")
+            running.process.send_signal(number)
+            with pytest.raises(ConnectionResetError):
+                client.recv(10)
+        assert running.ends() == (status, "stopped\n", "")
+
+
+def test_each_bound_address_is_printed_on_its_own_line() -> None:
+    endpoints = f"{LOOPBACK!r}, {LOOPBACK!r}, 'tcp6:0:interface=\\\\:\\\\:1'"
+    with server(endpoints=endpoints) as running:
+        running.says("started")
+        running.says("listening on tcp:127.0.0.1:")
+        running.says("listening on tcp:127.0.0.1:")
+        running.says("listening on tcp:[::1]:")
+        running.process.send_signal(signal.SIGTERM)
+        assert running.ends() == (0, "stopped\nreturned None\n", "")
+
+
+def test_grace_and_force_are_taken() -> None:
+    with server("Holds", f"{LOOPBACK!r}, grace=0, force=0") as running:
+        running.says("started")
+        with running.connect(running.says("listening on")):
+            running.process.send_signal(signal.SIGINT)
+            running.says("draining")
+            status, out, err = running.ends()
+        assert (status, out, err) == (0, "stopped\nreturned None\n", "")
+
+
+def test_a_bad_string_comes_as_itself() -> None:
+    with pytest.raises(EndpointError):
+        run(Factory(Greeter), "nosuch:1")
+
+
+def test_a_port_in_use_comes_as_itself() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+        with pytest.raises(ListenError):
+            run(Factory(Greeter), endpoint)
+
+
+def test_signal_handlers_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(EndpointError):
+        run(Factory(Greeter), "nosuch:1")
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before

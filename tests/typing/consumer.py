@@ -1,0 +1,134 @@
+"""A small application of a user's, for the type checkers: it is checked, and never run."""
+# pyright: reportDeprecated=false
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+import trioproto
+from trioproto import Factory, Protocol, Settings
+from trioproto.errors import ConnectionClosed, ConnectionDone
+from trioproto.framing import LineOnlyReceiver, LineReceiver
+
+
+class Echo(Protocol):
+    """Sync callbacks."""
+
+    factory: NotesFactory
+
+    def connection_made(self) -> None:
+        self.factory.visits += 1
+        self.transport.setsockopt(6, 1, 1)
+        self.transport.set_timeout(None)
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+        self.transport.writelines([b"a", bytearray(b"b"), memoryview(b"c")])
+
+    def eof_received(self) -> bool:
+        return True
+
+    def connection_lost(self, reason: ConnectionClosed) -> None:
+        print(self.transport.peer, reason, reason.__cause__)
+
+    def timed_out(self) -> None:
+        self.transport.abort(ConnectionDone())
+
+
+class Lookup(LineReceiver):
+    """Async callbacks, and a task of the connection's own."""
+
+    delimiter = b"\n"
+    max_length = 255
+    on_too_long = "discard"
+
+    async def connection_made(self) -> None:
+        await self.transport.send(b"which name?\n")
+        self.transport.start_soon(self.remind, 10.0)
+
+    async def line_received(self, line: bytes) -> None:
+        for info in await trio.socket.getaddrinfo(line.decode("idna"), 80):
+            self.send_line(repr(info[4]).encode())
+
+    async def eof_received(self) -> None:
+        sent: int = await self.transport.send_file("goodbye.txt", offset=0, count=None)
+        print(sent)
+
+    async def connection_lost(self, reason: ConnectionClosed) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def remind(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            await self.transport.wait_draining()
+        self.send_line(b"still there?")
+
+
+class Shout(LineOnlyReceiver):
+    def line_received(self, line: bytes) -> None:
+        self.send_line(line.upper())
+
+
+class NotesFactory(Factory):
+    """Settings as class attributes, state of its own, a resource for its lifetime."""
+
+    protocol = Echo
+    idle_timeout = None
+    max_connections = 10
+    at_limit = "refuse"
+    refusal = b"later\r\n"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.visits = 0
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        async with await trio.open_file(self.path, "ab"):
+            yield
+
+
+class PickyFactory(Factory):
+    def build_protocol(
+        self, peer: trioproto.TCPAddress | trioproto.UnknownAddress
+    ) -> Protocol | None:
+        if isinstance(peer, trioproto.TCPAddress) and peer.host.startswith("10."):
+            return None
+        return Shout()
+
+
+async def main() -> None:
+    factory = NotesFactory("notes.txt")
+    async with trioproto.open_server(factory, "tcp:0:interface=127.0.0.1", grace=1) as server:
+        for address in server.addresses:
+            print(address)
+        for protocol in server.connections:
+            print(protocol.transport.peer, protocol.transport.buffered)
+        report = await server.drain(grace=1, force=1)
+        print(report.finished, report.cancelled, report.aborted)
+    factory.configure(max_connections=20)
+    print(len(factory.connections), factory.settings.max_connections)
+
+    ours, theirs = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(theirs.send_all, b"hello\r\n")
+        reason: ConnectionClosed = await trioproto.run_protocol(
+            Shout(), ours, settings=Settings(idle_timeout=5)
+        )
+    print(reason)
+
+    async with trio.open_nursery() as nursery:
+        running: trioproto.Server = await nursery.start(
+            trioproto.serve, Factory(Lookup, idle_timeout=5), "tcp:0", "tcp6:0"
+        )
+        running.stop()
+        await running.wait_closed()
+
+    async with PickyFactory() as picky:
+        await trio.serve_tcp(picky.handle, 0)
+
+
+if __name__ == "__main__":
+    trio.run(main)
