@@ -23,6 +23,8 @@ PARTS = (*PURE, "endpoints", "runtime", "testing", "__main__")
 # Modules beside the parts, that only show the parts' names to the user, and what they may show.
 # No part may import them.
 WINDOWS = {"__init__": ("errors", *PARTS[: PARTS.index("testing")]), "errors": ("sansio",)}
+# Type checkers bring it along, so an import for them only needs nothing installed.
+FOR_CHECKERS = "typing_extensions"
 WAITING = frozenset({"asyncio", "select", "selectors", "socket", "socketserver", "ssl.SSLSocket"})
 
 
@@ -110,6 +112,8 @@ class Layering:
                 continue
             for item in imports:
                 top = item.target.partition(".")[0]
+                if item.typing_only and top == FOR_CHECKERS:
+                    continue
                 if top != PACKAGE and top not in sys.stdlib_module_names:
                     yield f"{module}:{item.line} is pure and imports {top}"
                 if top in WAITING or item.target in WAITING:
@@ -181,6 +185,7 @@ def test_checker_accepts_a_good_tree(tmp_path: Path) -> None:
             ":3 is pure and imports trio",
         ),
         ("factory.py", "import attrs\n", "trioproto.factory:1 is pure and imports attrs"),
+        ("factory.py", "import typing_extensions\n", "is pure and imports typing_extensions"),
         ("factory.py", "import socket\n", "is pure and imports socket"),
         ("layers/tls.py", "from ssl import SSLSocket\n", "is pure and imports ssl.SSLSocket"),
         ("layers/tls.py", "import selectors\n", "is pure and imports selectors"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from trioproto.sansio.connection import Connection, unwrap
 from trioproto.sansio.error_log import ErrorLog
@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from trioproto.sansio.errors import ConnectionClosed
     from trioproto.sansio.layer import Layer
 
-P = TypeVar("P", bound=Protocol)
+if TYPE_CHECKING:
+    # A default, so that a bare ``class MyFactory(Factory)`` is typed as well.
+    from typing_extensions import TypeVar
+
+    P = TypeVar("P", bound=Protocol, default=Protocol)
+else:
+    from typing import TypeVar
+
+    P = TypeVar("P", bound=Protocol)
 
 
 class Connections(Collection[P]):
@@ -72,8 +80,10 @@ class Factory(Generic[P]):
     protocol: Callable[..., P] | None = None
     connections: Connections[P]
     settings: Settings
+    _error_log: ErrorLog
+    _buffered: int
 
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> Any:
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
         """Make the state that does not depend on a subclass' ``__init__``."""
         factory = super().__new__(cls)
         factory.connections = Connections()

@@ -17,15 +17,16 @@ import struct
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Literal
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any, Literal, Self
 
 import trio
 import trio.testing
 
 from tests.behaviour.pipes import Pipe, PipeStream, PlainPipeStream, QueueListener
 from tests.behaviour.recorder import Recorder
-from trioproto import Factory, Protocol, Server, serve
+from trioproto import Factory, Protocol, Server, TCPAddress, serve
+from trioproto.errors import CallbackError
 from trioproto.testing import Harness
 
 ALL = ("harness", "memory", "stream", "listener", "poll")
@@ -63,6 +64,9 @@ class Peer(ABC):
 
     @abstractmethod
     async def aclose(self) -> None: ...
+
+    def discard(self) -> None:  # noqa: B027 - most hold nothing
+        """Close what the test still holds of it, however the test ended."""
 
     @abstractmethod
     async def receive_some(self) -> bytes:
@@ -112,12 +116,19 @@ class Peer(ABC):
 class Service(ABC):
     """One factory being served."""
 
-    def __init__(self, factory: Factory, *, small_buffers: bool, half_close: bool) -> None:
+    def __init__(self, factory: Factory[Any], *, small_buffers: bool, half_close: bool) -> None:
         self.factory = factory
         self.small_buffers = small_buffers
         self.half_close = half_close
         self.peers: list[Peer] = []
         self.failures: list[BaseException] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for peer in self.peers:
+            peer.discard()
 
     async def connect(self) -> Peer:
         """Open a connection, and let ``connection_made`` happen."""
@@ -155,7 +166,7 @@ class Service(ABC):
 
 
 class HarnessService(Service):
-    def __init__(self, factory: Factory, *, small_buffers: bool, half_close: bool) -> None:
+    def __init__(self, factory: Factory[Any], *, small_buffers: bool, half_close: bool) -> None:
         super().__init__(factory, small_buffers=small_buffers, half_close=half_close)
         self.harnesses: list[HarnessPeer] = []
 
@@ -166,7 +177,7 @@ class HarnessService(Service):
         try:
             self.do(harness.connect)
             _ = harness.transport
-        except (ConnectionRefusedError, RuntimeError):
+        except (ConnectionRefusedError, CallbackError, RuntimeError):
             return RefusedPeer()  # nothing was built, so nothing connected
         self.harnesses.append(peer)
         return peer
@@ -174,7 +185,7 @@ class HarnessService(Service):
     def do(self, call: Callable[[], object]) -> None:
         try:
             call()
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, CallbackError):
             raise
         except BaseException as error:
             self.failures.append(error)
@@ -202,7 +213,7 @@ class HarnessService(Service):
 
 
 class HarnessPeer(Peer):
-    def __init__(self, service: HarnessService, harness: Harness, window: int | None) -> None:
+    def __init__(self, service: HarnessService, harness: Harness[Any], window: int | None) -> None:
         self.owner = service
         self.harness = harness
         self.window = window
@@ -283,7 +294,9 @@ class RefusedPeer(Peer):
 class LoopService(Service):
     """Serves in a task of its own, which the test can cancel."""
 
-    def __init__(self, factory: Factory, *, small_buffers: bool, half_close: bool) -> None:
+    background: trio.Nursery
+
+    def __init__(self, factory: Factory[Any], *, small_buffers: bool, half_close: bool) -> None:
         super().__init__(factory, small_buffers=small_buffers, half_close=half_close)
         self.scope = trio.CancelScope()
         self.ended = trio.Event()
@@ -324,7 +337,7 @@ class LoopService(Service):
 class HandleService(LoopService):
     """The factory's scope, entered by hand; each stream is given to ``handle``."""
 
-    def __init__(self, factory: Factory, *, small_buffers: bool, half_close: bool) -> None:
+    def __init__(self, factory: Factory[Any], *, small_buffers: bool, half_close: bool) -> None:
         super().__init__(factory, small_buffers=small_buffers, half_close=half_close)
         self._finished = trio.Event()
         self._nursery: trio.Nursery | None = None
@@ -370,12 +383,12 @@ class StreamService(HandleService):
 
 
 class ServerService(LoopService):
-    def __init__(self, factory: Factory, *, small_buffers: bool, half_close: bool) -> None:
+    def __init__(self, factory: Factory[Any], *, small_buffers: bool, half_close: bool) -> None:
         super().__init__(factory, small_buffers=small_buffers, half_close=half_close)
-        self._server: Server | None = None
+        self._server: Server[Any] | None = None
 
     @property
-    def server(self) -> Server:
+    def server(self) -> Server[Any]:
         assert self._server is not None
         return self._server
 
@@ -385,15 +398,19 @@ class ServerService(LoopService):
     async def _run(self, task_status: trio.TaskStatus[None]) -> None:
         await serve(self.factory, self.endpoint(), task_status=Started(self, task_status))
 
-    def started(self, server: Server) -> None:
+    def started(self, server: Server[Any]) -> None:
         self._server = server
 
     def finish(self) -> None:
         self.server.stop()
 
     async def start_drain(self, grace: float | None = None, force: float | None = None) -> None:
-        self.background.start_soon(lambda: self.server.drain(grace=grace, force=force))
+        self.background.start_soon(self._drain, grace, force)
         await self.settle()
+
+    async def _drain(self, grace: float | None, force: float | None) -> None:
+        with suppress(trio.ClosedResourceError):  # the server failed meanwhile
+            await self.server.drain(grace=grace, force=force)
 
 
 class Started:
@@ -403,8 +420,8 @@ class Started:
         self.service = service
         self.outer = outer
 
-    def started(self, server: Server) -> None:
-        self.service.started(server)
+    def started(self, value: Any = None) -> None:
+        self.service.started(value)
         self.outer.started()
 
 
@@ -427,6 +444,7 @@ class PollService(ServerService):
 
     async def _connect(self) -> Peer:
         (address,) = self.server.addresses
+        assert isinstance(address, TCPAddress)
         client = small_socket() if self.small_buffers else socket.socket()
         client.connect((address.host, address.port))
         return SocketPeer(client)
@@ -482,6 +500,9 @@ class SocketPeer(Peer):
 
     async def aclose(self) -> None:
         self.sock.close()
+
+    def discard(self) -> None:
+        self.raw.close()
 
     async def receive_some(self) -> bytes:
         try:
@@ -547,7 +568,7 @@ SERVICES: dict[str, type[Service]] = {
 @asynccontextmanager
 async def serving(
     driver: str,
-    protocol: Factory | Protocol,
+    protocol: Factory[Any] | Protocol,
     *,
     small_buffers: bool = False,
     half_close: bool = True,
@@ -560,7 +581,7 @@ async def serving(
     """
     factory = protocol if isinstance(protocol, Factory) else Factory(lambda: protocol, **settings)
     service = SERVICES[driver](factory, small_buffers=small_buffers, half_close=half_close)
-    with trio.fail_after(patience()):
+    with trio.fail_after(patience()), service:
         if isinstance(service, LoopService):
             async with trio.open_nursery() as service.background:
                 await service.background.start(service.run)
@@ -583,12 +604,12 @@ async def serving(
 def patience() -> float:
     """Longer than any test takes: seconds of the virtual clock cost nothing."""
     virtual = isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock)
-    return 100_000 if virtual else 30
+    return 100_000 if virtual else 5
 
 
 @asynccontextmanager
 async def connecting(
-    driver: str, protocol: Factory | Protocol, **options: Any
+    driver: str, protocol: Factory[Any] | Protocol, **options: Any
 ) -> AsyncIterator[Peer]:
     """Serve as ``serving`` does, with one peer connected."""
     async with serving(driver, protocol, **options) as service:

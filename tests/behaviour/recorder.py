@@ -27,13 +27,12 @@ class Recorder(Protocol):
 
     An act gets the recorder, its result is the callback's: so an ``async def``
     makes that callback an async one. Where no act is given, the callback does
-    as in ``Protocol``, but for ``eof_received`` under ``keep_open``.
+    as in ``Protocol``.
     """
 
-    def __init__(self, *, keep_open: bool = False, **acts: Act) -> None:
+    def __init__(self, **acts: Act) -> None:
         assert set(acts) <= set(CALLBACKS)
         self.acts = acts
-        self.keep_open = keep_open
         self.heard: list[str] = []
         self.chunks: list[bytes] = []
         self.reasons: list[ConnectionClosed] = []
@@ -75,7 +74,7 @@ class Recorder(Protocol):
         return self._act("data_received", lambda: None)
 
     def eof_received(self) -> Any:
-        return self._act("eof_received", lambda: self.keep_open)
+        return self._act("eof_received", super().eof_received)
 
     def pause_writing(self) -> Any:
         return self._act("pause_writing", super().pause_writing)
@@ -92,6 +91,11 @@ class Recorder(Protocol):
     def connection_lost(self, reason: ConnectionClosed) -> Any:
         self.reasons.append(reason)
         return self._act("connection_lost", lambda: None)
+
+
+def keep_open(_: Recorder) -> bool:
+    """An act for ``eof_received``."""
+    return True
 
 
 def never(*_: object) -> Any:

@@ -130,6 +130,7 @@ async def test_pausing_is_a_flag_and_not_a_count(connect: Connecting) -> None:
         await peer.send(b"more")
         await peer.settle()
         assert protocol.received == b"data"
+        protocol.transport.close()  # paused, a stream would not notice the peer's end
 
 
 @pytest.mark.drivers(*ASYNC)
@@ -167,6 +168,7 @@ async def test_a_paused_protocol_takes_a_bounded_amount_from_a_peer_that_goes_on
             await peer.send(bytes(32 << 20))
         assert scope.cancelled_caught
         assert protocol.received == b""
+        protocol.transport.abort()  # paused, a stream would not notice the peer's end
 
 
 @pytest.mark.drivers(*ASYNC)
@@ -202,14 +204,13 @@ async def test_a_write_that_finds_too_much_waiting_aborts(connect: Connecting) -
     async with connect(protocol, small_buffers=True, max_buffered=limit) as peer:
         protocol.transport.write(bytes(MORE_THAN_FITS))
         await peer.settle()
-        waited = protocol.transport.buffered
-        assert waited > limit
+        assert protocol.transport.buffered > limit
         protocol.transport.write(b"one more")
         protocol.transport.write(b"discarded")
         await peer.settle()
         assert isinstance(protocol.reason, OutboundOverflow)
         assert protocol.reason.limit == limit
-        assert protocol.reason.buffered >= waited
+        assert protocol.reason.buffered > limit
         data, ending = await peer.receive_all()
         assert len(data) < MORE_THAN_FITS
         assert ending == "reset"
@@ -301,7 +302,7 @@ async def test_buffered_counts_the_bytes_that_wait(connect: Connecting) -> None:
         assert protocol.transport.buffered == 0
         protocol.transport.write(bytes(MORE_THAN_FITS))
         await peer.settle()
-        assert 0 < protocol.transport.buffered < MORE_THAN_FITS
+        assert 0 < protocol.transport.buffered <= MORE_THAN_FITS
         await peer.receive_exactly(MORE_THAN_FITS)
         await peer.settle()
         assert protocol.transport.buffered == 0

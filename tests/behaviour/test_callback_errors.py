@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -278,7 +279,7 @@ async def test_what_a_peer_does_is_never_logged_as_an_error(
     assert "\x00" not in caplog.text
 
 
-# callback_errors="raise"
+# Under "raise"
 
 
 @pytest.mark.parametrize(("driver", "callback"), where_it_happens(CALLBACKS))
@@ -358,10 +359,7 @@ async def test_an_interrupt_in_a_callback_comes_out(
 
     protocol = Recorder(**{callback: interrupt})
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
-        if callback == "connection_lost":
-            await peer.reset()
+        await provoke(callback, peer, protocol)
         assert type(await peer.service.failure()) is raised
         assert protocol.lost
 
@@ -399,3 +397,20 @@ async def test_an_interrupt_in_build_protocol_comes_out(serving: Serving) -> Non
         assert type(await service.failure()) is KeyboardInterrupt
 
 
+@pytest.mark.drivers(*ASYNC)
+@pytest.mark.parametrize("callback", ["connection_made", "data_received"])
+async def test_control_c_in_the_middle_of_a_callback_comes_out(
+    connect: Connecting, callback: str
+) -> None:
+    """The library's own code is protected from it, the user's is not."""
+
+    def press(_: Recorder) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("interrupted before this")
+
+    protocol = Recorder(**{callback: press})
+    async with connect(protocol) as peer:
+        await provoke(callback, peer, protocol)
+        assert type(await peer.service.failure()) is KeyboardInterrupt
+        await peer.settle()
+        assert protocol.lost

@@ -307,5 +307,3 @@ async def test_a_peer_that_does_not_read_cannot_hold_a_drain(
         assert type(protocol.reason) is ServerDraining
         _, ending = await peer.receive_all()
         assert ending == "reset"
-
-

@@ -6,6 +6,8 @@ Three kinds of code (a running async callback, a task, an async
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -42,8 +44,8 @@ ENDINGS += [(driver, "drain") for driver in SERVED]  # only a server drains
 class Works(Recorder):
     """Notes how the code that it runs comes to its end."""
 
-    def __init__(self, **acts: object) -> None:
-        super().__init__(**acts)  # type: ignore[arg-type]
+    def __init__(self, **acts: Any) -> None:
+        super().__init__(**acts)
         self.log: list[str] = []
         self.release = trio.Event()
 
@@ -56,7 +58,7 @@ class Works(Recorder):
             self.log.append("cancelled")
             raise
 
-    def connection_lost(self, reason: ConnectionClosed) -> object:
+    def connection_lost(self, reason: ConnectionClosed) -> Any:
         self.log.append("lost")
         return super().connection_lost(reason)
 
@@ -90,7 +92,6 @@ async def end(ending: str, peer: Peer, protocol: Works) -> None:
         await peer.pass_time(6)
     elif ending == "drain":
         await peer.service.start_drain(grace=3, force=3)
-        await peer.pass_time(4)
     elif ending == "cancel":
         peer.service.cancel()
     else:
@@ -221,6 +222,10 @@ async def test_a_hard_end_cancels_a_callback(
         await peer.send(b"go")
         await peer.settle()
         await end(ending, peer, protocol)
+        if ending == "drain":
+            await peer.pass_time(2)
+            assert protocol.log == ["begun"]
+            await peer.pass_time(2)
         assert protocol.log == ["begun", "cancelled", "lost"]
         assert type(protocol.reason) is REASONS[ending]
 
@@ -239,9 +244,7 @@ async def test_an_abort_by_the_callback_itself_cancels_it(connect: Connecting) -
         assert type(protocol.reason) is ConnectionAborted
 
 
-async def test_a_timeout_cancels_a_callback(
-    connect: Connecting, autojump_clock: MockClock
-) -> None:
+async def test_a_timeout_cancels_a_callback(connect: Connecting, autojump_clock: MockClock) -> None:
     protocol = WorksInCallback()
     async with connect(protocol, small_buffers=True, write_timeout=5) as peer:
         await peer.send(b"go")
@@ -353,7 +356,7 @@ async def test_start_soon_on_a_closing_connection_starts_nothing(connect: Connec
 
 
 async def test_start_soon_in_connection_lost_starts_nothing(connect: Connecting) -> None:
-    protocol = Works(connection_lost=lambda self: self.transport.start_soon(self.work))  # type: ignore[attr-defined]
+    protocol = Works(connection_lost=lambda self: self.transport.start_soon(self.work))
     async with connect(protocol) as peer:
         await peer.reset()
         await peer.settle()

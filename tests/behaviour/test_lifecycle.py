@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from tests.behaviour.drivers import ASYNC, IN_MEMORY, MORE_THAN_FITS, SOCKETS, Connecting, Serving
 from tests.behaviour.provoking import provoke, where_it_happens
-from tests.behaviour.recorder import CALLBACKS, Recorder
+from tests.behaviour.recorder import CALLBACKS, Recorder, keep_open
 from trioproto import Factory, Protocol, TCPAddress
 from trioproto.errors import (
     CloseTimeout,
@@ -80,7 +80,7 @@ async def test_transport_and_factory_are_there_before_connection_made(serving: S
         def connection_made(self) -> None:
             seen.extend([self.factory, self.transport.closing, self in self.factory.connections])
 
-    class Builds(Factory):
+    class Builds(Factory[Protocol]):
         def build_protocol(self, peer: object) -> Protocol:
             return Looks()
 
@@ -333,7 +333,7 @@ async def test_eof_is_reported_and_closes_by_default(connect: Connecting) -> Non
 
 
 async def test_a_connection_kept_open_after_eof_goes_on_writing(connect: Connecting) -> None:
-    protocol = Recorder(keep_open=True)
+    protocol = Recorder(eof_received=keep_open)
     async with connect(protocol) as peer:
         await peer.send_eof()
         await peer.settle()
@@ -351,7 +351,7 @@ async def test_a_connection_kept_open_after_eof_goes_on_writing(connect: Connect
 async def test_a_connection_kept_open_closes_once_both_sides_have_ended(
     connect: Connecting,
 ) -> None:
-    protocol = Recorder(keep_open=True)
+    protocol = Recorder(eof_received=keep_open)
     async with connect(protocol) as peer:
         await peer.send_eof()
         await peer.settle()
@@ -526,7 +526,7 @@ async def test_a_protocol_may_end_another_connection_in_any_callback(
         await provoke(callback, actor_peer, actor)
         assert callback in actor.heard
         await victim_peer.settle()
-        data, how = await victim_peer.receive_all()
+        _, how = await victim_peer.receive_all()
         assert how == {"close": "eof", "abort": "reset"}[ending]
         await victim_peer.aclose()
         await victim_peer.settle()
@@ -567,7 +567,7 @@ async def test_addresses_are_those_of_the_socket_and_last_for_ever(serving: Serv
     at_loss: list[object] = []
     protocol = Recorder(connection_lost=lambda self: at_loss.append(self.transport.peer))
 
-    class Builds(Factory):
+    class Builds(Factory[Protocol]):
         def build_protocol(self, peer: object) -> Protocol:
             built_for.append(peer)
             return protocol
@@ -589,7 +589,7 @@ async def test_build_protocol_gets_the_address_that_the_transport_shows(serving:
     built_for: list[object] = []
     protocol = Recorder()
 
-    class Builds(Factory):
+    class Builds(Factory[Protocol]):
         def build_protocol(self, peer: object) -> Protocol:
             built_for.append(peer)
             return protocol
@@ -600,7 +600,7 @@ async def test_build_protocol_gets_the_address_that_the_transport_shows(serving:
 
 
 async def test_a_factory_that_builds_nothing_refuses_the_connection(serving: Serving) -> None:
-    class Refuses(Factory):
+    class Refuses(Factory[Protocol]):
         def build_protocol(self, peer: object) -> None:
             return None
 

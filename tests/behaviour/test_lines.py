@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 
@@ -112,8 +114,10 @@ async def test_a_pause_in_an_async_line_holds_the_rest_of_the_chunk(connect: Con
 @pytest.mark.drivers(*ASYNC)
 async def test_sync_and_async_lines_may_be_mixed(connect: Connecting) -> None:
     class Mixed(LineReceiver):
-        def line_received(self, line: bytes) -> object:
-            return self.later(line) if line.startswith(b"later") else self.send_line(line)
+        def line_received(self, line: bytes) -> Any:
+            if line.startswith(b"later"):
+                return self.later(line)
+            return self.send_line(line)
 
         async def later(self, line: bytes) -> None:
             await trio.lowlevel.checkpoint()

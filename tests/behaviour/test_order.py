@@ -65,10 +65,11 @@ async def test_callbacks_never_nest(
 ) -> None:
     protocol = Watched(FROM_WITHIN[act])
     async with connect(protocol, small_buffers=True) as peer:
-        for _ in range(3):
-            await peer.send(b"go")
-            await peer.settle()
-        await peer.send_eof()
+        if act != "abort":
+            for _ in range(3):
+                await peer.send(b"go")
+                await peer.settle()
+            await peer.send_eof()
         await peer.pass_time(100)
     assert protocol.heard[0] == "connection_made"
     assert protocol.heard[-1] == "connection_lost"
@@ -209,7 +210,8 @@ async def test_an_async_eof_received_may_keep_the_connection_open(connect: Conne
         await peer.settle()
         protocol.transport.write(b"still here")
         assert await peer.receive_exactly(10) == b"still here"
-        assert not protocol.lost
+        protocol.transport.close()
+        assert await peer.receive_all() == (b"", "eof")
 
 
 @pytest.mark.drivers(*ASYNC)

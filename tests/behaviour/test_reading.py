@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import ASYNC, MORE_THAN_FITS, Connecting, Serving
-from tests.behaviour.recorder import Recorder
+from tests.behaviour.recorder import Recorder, keep_open
 from trioproto import Factory
 from trioproto.errors import (
     ConnectionDone,
@@ -94,7 +94,7 @@ async def test_a_fin_during_a_pause_that_a_callback_made_comes_in_order(
 
 
 async def test_a_paused_connection_can_still_write_after_a_fin(connect: Connecting) -> None:
-    protocol = Recorder(keep_open=True)
+    protocol = Recorder(eof_received=keep_open)
     async with connect(protocol) as peer:
         protocol.transport.pause_reading()
         await peer.send_eof()
@@ -102,6 +102,7 @@ async def test_a_paused_connection_can_still_write_after_a_fin(connect: Connecti
         protocol.transport.write(b"still here")
         assert await peer.receive_exactly(10) == b"still here"
         assert protocol.heard == ["connection_made"]
+        protocol.transport.close()  # paused, a stream would not notice the peer's end
 
 
 async def test_a_paused_connection_closed_on_both_sides_does_not_spin(
@@ -212,7 +213,7 @@ async def test_a_reset_in_the_middle_of_a_message_is_a_loss(connect: Connecting)
 async def test_a_connection_kept_open_after_eof_still_has_an_idle_deadline(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
-    protocol = Recorder(keep_open=True)
+    protocol = Recorder(eof_received=keep_open)
     async with connect(protocol, idle_timeout=10) as peer:
         await peer.send_eof()
         await peer.pass_time(9)
@@ -224,7 +225,7 @@ async def test_a_connection_kept_open_after_eof_still_has_an_idle_deadline(
 async def test_a_connection_kept_open_after_eof_still_has_a_write_deadline(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
-    protocol = Recorder(keep_open=True)
+    protocol = Recorder(eof_received=keep_open)
     async with connect(protocol, small_buffers=True, write_timeout=10) as peer:
         await peer.send_eof()
         await peer.settle()

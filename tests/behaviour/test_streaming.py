@@ -168,7 +168,7 @@ async def test_the_reason_that_send_raises_in_a_callback_is_no_error(connect: Co
 
     async def reply(self: Recorder) -> None:
         with trio.CancelScope(shield=True):
-            await trio.sleep(0)
+            await trio.lowlevel.checkpoint()
         await self.transport.send(b"late")
 
     def close_and_reply(self: Recorder) -> Any:
@@ -184,10 +184,13 @@ async def test_the_reason_that_send_raises_in_a_callback_is_no_error(connect: Co
         assert type(protocol.reason) is ConnectionDone
 
 
+CONTENT = bytes(range(256)) * (MORE_THAN_FITS // 256)
+
+
 @pytest.fixture
 def big_file(tmp_path: Path) -> Path:
     path = tmp_path / "big"
-    path.write_bytes(bytes(range(256)) * (MORE_THAN_FITS // 256))
+    path.write_bytes(CONTENT)
     return path
 
 
@@ -210,16 +213,14 @@ async def test_send_file_sends_that_part_of_a_file(
     async with connect(Recorder(data_received=reply), small_buffers=True) as peer:
         await peer.send(b"go")
         data, ending = await peer.receive_all()
-        content = big_file.read_bytes()[offset:]
+        content = CONTENT[offset:]
         expected = content if count is None else content[:count]
         assert (data, ending) == (b"<" + expected + b">", "eof")
         assert results == [len(expected)]
 
 
 @pytest.mark.drivers(*ASYNC)
-async def test_send_file_waits_with_little_in_memory(
-    connect: Connecting, big_file: Path
-) -> None:
+async def test_send_file_waits_with_little_in_memory(connect: Connecting, big_file: Path) -> None:
     async def reply(self: Recorder) -> None:
         await self.transport.send_file(big_file)
 
@@ -229,7 +230,7 @@ async def test_send_file_waits_with_little_in_memory(
         await trio.testing.wait_all_tasks_blocked(0.05)  # the file is read in a thread
         assert protocol.transport.buffered <= 256 << 10
         data = await peer.receive_exactly(MORE_THAN_FITS)
-        assert data == big_file.read_bytes()
+        assert data == CONTENT
 
 
 @pytest.mark.drivers(*ASYNC)
@@ -321,9 +322,7 @@ async def test_socket_options_can_be_read_and_set(connect: Connecting) -> None:
 
 @pytest.mark.drivers("poll")
 @pytest.mark.parametrize("on", [True, False])
-async def test_nodelay_and_keepalive_are_as_the_settings_say(
-    connect: Connecting, on: bool
-) -> None:
+async def test_nodelay_and_keepalive_are_as_the_settings_say(connect: Connecting, on: bool) -> None:
     protocol = Recorder()
     async with connect(protocol, tcp_nodelay=on, keepalive=on):
         transport = protocol.transport

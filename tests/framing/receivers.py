@@ -74,7 +74,7 @@ class OnlyLines(LineOnlyReceiver):
         return reason
 
 
-def connect(receiver: LineReceiver | LineOnlyReceiver, **settings: Any) -> Harness:
+def connect(receiver: LineReceiver | LineOnlyReceiver, **settings: Any) -> Harness[Any]:
     """Connect a harness to a receiver; errors in callbacks are raised unless logged."""
     settings.setdefault("callback_errors", "raise")
     harness = Harness(Factory(lambda: receiver), settings=Settings(**settings))
@@ -82,7 +82,7 @@ def connect(receiver: LineReceiver | LineOnlyReceiver, **settings: Any) -> Harne
     return harness
 
 
-def feed(harness: Harness, pieces: Iterable[bytes]) -> None:
+def feed(harness: Harness[Any], pieces: Iterable[bytes]) -> None:
     """Feed pieces for as long as the connection reads."""
     for piece in pieces:
         if piece and harness.reading and not harness.lost:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
@@ -105,7 +106,9 @@ def test_eof_during_a_pause_comes_after_the_lines_that_wait() -> None:
     assert type(receiver.reason) is ConnectionDone
 
 
-@pytest.mark.parametrize(("ending", "reason"), [("close", ConnectionDone), ("abort", ConnectionAborted)])
+@pytest.mark.parametrize(
+    ("ending", "reason"), [("close", ConnectionDone), ("abort", ConnectionAborted)]
+)
 def test_nothing_comes_after_the_line_that_ends_the_connection(
     ending: str, reason: type[Exception]
 ) -> None:
@@ -202,7 +205,7 @@ def test_an_async_line_received_needs_a_loop_and_the_harness_says_so() -> None:
 
 def test_a_callback_that_returns_a_value_is_a_type_error() -> None:
     class Wrong(Lines):
-        def line_received(self, line: bytes) -> int:
+        def line_received(self, line: bytes) -> Any:
             return 1
 
     harness = connect(Wrong())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 from hypothesis import given
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 from tests.framing.receivers import Heard, Lines, OnlyLines, connect, feed
 
 LIMIT = 6
-INPUT = st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"a", b"bc", b"!", b"#"]), max_size=60).map(
-    b"".join
-)
+INPUT = st.lists(
+    st.sampled_from([b"\r", b"\n", b"\r\n", b"a", b"bc", b"!", b"#"]), max_size=60
+).map(b"".join)
 CUTS = st.lists(st.integers(min_value=0, max_value=120), max_size=20)
 
 
@@ -48,7 +49,7 @@ class Pausing(Scripted):
 
 def cut(data: bytes, cuts: list[int]) -> list[bytes]:
     places = [0, *sorted(min(place, len(data)) for place in cuts), len(data)]
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(places)]
 
 
 def expected(data: bytes, on_too_long: Literal["close", "discard"]) -> list[Heard]:

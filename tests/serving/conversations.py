@@ -61,6 +61,10 @@ class Logs(Greeter):
         self.factory.log.append(f"lost: {type(reason).__name__}")
 
 
+dialled: list[SocketPeer] = []
+"""Closed after each test, however it ended."""
+
+
 def dial(address: Any) -> SocketPeer:
     """Connect to a bound address; loopback does not keep us waiting."""
     assert isinstance(address, TCPAddress)
@@ -71,11 +75,13 @@ def dial(address: Any) -> SocketPeer:
     except BaseException:
         client.close()
         raise
-    return SocketPeer(client)
+    dialled.append(SocketPeer(client))
+    return dialled[-1]
 
 
-def listens(address: TCPAddress) -> bool:
+def listens(address: Any) -> bool:
     """Whether someone accepts connections there."""
+    assert isinstance(address, TCPAddress)
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family) as client:
         return client.connect_ex((address.host, address.port)) == 0

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import PeerWasReset, SocketPeer
-from tests.serving.conversations import LOOPBACK, Greeter, dial, settle
-from trioproto import Factory, TCPAddress, open_server
+from tests.behaviour.pipes import QueueListener
+from tests.serving.conversations import LOOPBACK, Counting, Greeter, dial, settle
+from tests.serving.test_listeners import offer
+from trioproto import Factory, TCPAddress, open_server, serve
 
 
 @contextmanager
@@ -38,7 +43,7 @@ async def first_word(peer: SocketPeer) -> bytes:
 
 
 async def test_accepting_survives_emfile_and_serves_again(
-    autojump_clock: MockClock, logged_errors: list[object]
+    autojump_clock: MockClock, logged_errors: list[logging.LogRecord]
 ) -> None:
     async with open_server(Factory(Greeter, idle_timeout=None), LOOPBACK) as server:
         (address,) = server.addresses
@@ -65,4 +70,56 @@ async def test_accepting_survives_emfile_and_serves_again(
                 assert await first_word(peer) in (b"", b"hello")
         for peer in (before, after, *peers):
             await peer.aclose()
-    assert all(not getattr(record, "exc_info", None) for record in logged_errors)
+    assert not any(record.exc_info for record in logged_errors)
+
+
+class Failing(QueueListener):
+    """Fails first, as the kernel may."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__()
+        self.errors = list(errors)
+
+    async def accept(self) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        if self.errors:
+            raise self.errors.pop(0)
+        return await super().accept()
+
+
+@pytest.mark.parametrize(
+    "number",
+    [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EPROTO],
+)
+async def test_accepting_goes_on_after_what_passes(
+    autojump_clock: MockClock, logged_errors: list[logging.LogRecord], number: int
+) -> None:
+    listener = Failing(*[OSError(number, os.strerror(number)) for _ in range(3)])
+    async with open_server(Factory(Greeter), LOOPBACK, listener) as server:
+        over_tcp = dial(server.addresses[0])
+        assert await over_tcp.receive_exactly(5) == b"hello"
+        with trio.fail_after(60):
+            peer = offer(listener)
+            assert await peer.receive_exactly(5) == b"hello"
+        await peer.aclose()
+        await over_tcp.aclose()
+    assert not any(record.exc_info for record in logged_errors)
+
+
+async def test_a_listener_that_is_broken_ends_the_server_with_its_error() -> None:
+    factory = Counting()
+    with trio.fail_after(60), pytest.raises(OSError, match="bad") as caught:
+        await serve(factory, LOOPBACK, Failing(OSError(errno.EBADF, "bad")))
+    assert caught.value.errno == errno.EBADF
+    assert factory.log == ["entered", "left with 0"]
+
+
+async def test_a_server_that_backs_off_can_be_stopped(
+    autojump_clock: MockClock, logged_errors: list[logging.LogRecord]
+) -> None:
+    failing = [OSError(errno.EMFILE, "too many") for _ in range(10_000)]
+    async with open_server(Factory(Greeter), Failing(*failing)) as server:
+        await trio.sleep(3)
+        server.stop()
+        with trio.fail_after(5):
+            await server.wait_closed()

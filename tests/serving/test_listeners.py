@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import Any
 
 import pytest
@@ -192,11 +193,8 @@ async def test_handle_serves_a_plain_factory_outside_of_any_scope() -> None:
 async def test_handle_is_a_handler_for_trios_own_server() -> None:
     factory = Factory(Echo)
     async with factory, trio.open_nursery() as nursery:
-        listeners = await nursery.start(
-            lambda task_status: trio.serve_tcp(
-                factory.handle, 0, host="127.0.0.1", task_status=task_status
-            )
-        )
+        serve_tcp: Any = partial(trio.serve_tcp, host="127.0.0.1")
+        listeners = await nursery.start(serve_tcp, factory.handle, 0)
         host, port = listeners[0].socket.getsockname()
         peer = dial(TCPAddress(host, port))
         await peer.send(b"hi")

@@ -332,12 +332,11 @@ async def test_one_server_can_be_awaited_by_many() -> None:
         await server.wait_closed()
         done.append(number)
 
-    async with trio.open_nursery() as nursery:
-        async with open_server(Factory(Echo), LOOPBACK) as server:
-            for number in range(3):
-                nursery.start_soon(wait, server, number)
-            await settle()
-            assert done == []
+    async with trio.open_nursery() as nursery, open_server(Factory(Echo), LOOPBACK) as server:
+        for number in range(3):
+            nursery.start_soon(wait, server, number)
+        await settle()
+        assert done == []
     assert sorted(done) == [0, 1, 2]
 
 

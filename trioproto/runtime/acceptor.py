@@ -149,6 +149,7 @@ class SocketAcceptor:
 
     async def _accept_burst(self) -> None:
         admission = self._doorman.scope.admission
+        exhausted: OSError | None = None
         for _ in range(_BURST):
             slot = admission.try_slot()
             if slot is None and not self._doorman.refuses:
@@ -160,13 +161,15 @@ class SocketAcceptor:
                 return
             except OSError as exc:
                 if exc.errno in _EXHAUSTED:
-                    await self._shed(exc)
-                    return
-                if exc.errno not in _ONE_CONNECTION:
+                    exhausted = exc
+                elif exc.errno not in _ONE_CONNECTION:
                     raise
             finally:
                 if slot is not None and not taken:
                     slot.release()
+            if exhausted is not None:
+                await self._shed(exhausted)
+                return
 
     def _accept_one(self, slot: Slot | None) -> bool:
         """Accept one connection; return whether *slot* has gone with it."""
@@ -198,10 +201,9 @@ class SocketAcceptor:
         shed = 0
         try:
             for _ in range(_BURST):
-                sock, _address = self._socket.accept()
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-                sock.close()
-                shed += 1
+                with self._socket.accept()[0] as sock:
+                    shed += 1
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         except OSError:
             pass
         try:

@@ -6,13 +6,12 @@ More kinds of limit belong here, behind the same two calls.
 from __future__ import annotations
 
 from math import inf
-from types import TracebackType
 
 import trio
 
 
 class Slot:
-    """The right to one connection, until it is released or left as a context."""
+    """The right to one connection, until it is released."""
 
     __slots__ = ("_limiter",)
 
@@ -22,17 +21,6 @@ class Slot:
     def release(self) -> None:
         """Give the slot back."""
         self._limiter.release_on_behalf_of(self)
-
-    def __enter__(self) -> Slot:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
 
 
 class Admission:

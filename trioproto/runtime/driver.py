@@ -293,10 +293,11 @@ class BaseDriver:
         """Start a task now, or as soon as there is a nursery."""
         if self._nursery is not None:
             self._nursery.start_soon(self._run_task, async_fn, *args)
-        elif self._to_start is None:
-            self._to_start = [(async_fn, args)]
-        else:
-            self._to_start.append((async_fn, args))
+            return
+        if self._to_start is None:
+            self._to_start = []
+            self.changed()
+        self._to_start.append((async_fn, args))
 
     def getsockopt(self, level: int, option: int, buffersize: int = 0) -> int | bytes:
         """Read an option of the socket."""

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from trioproto.runtime.server import Server
 
 
-class Factory(PureFactory[P]):
+class Factory(PureFactory[P]):  # noqa: D101
     __doc__ = PureFactory.__doc__
 
     _scope: Scope | None = None
-    _server: Server | None = None
+    _server: Server[Any] | None = None
     _claimed = False
     _entered: AbstractAsyncContextManager[Scope] | None = None
 
     @property
-    def server(self) -> Server:
+    def server(self) -> Server[P]:
         """The server that serves this factory now.
 
         Raises:
@@ -91,10 +91,12 @@ class Factory(PureFactory[P]):
     @asynccontextmanager
     async def _scope_by_hand(self) -> AsyncIterator[Scope]:
         settings = self.settings
-        async with self.open_scope() as scope:
-            yield scope
-            grace = trio.CancelScope(deadline=trio.current_time() + settings.drain_grace)
-            await scope.drain(grace, settings.drain_force)
+        with ungrouped() as body:
+            async with self.open_scope() as scope:
+                with body.runs():
+                    yield scope
+                grace = trio.CancelScope(deadline=trio.current_time() + settings.drain_grace)
+                await scope.drain(grace, settings.drain_force)
 
     @asynccontextmanager
     async def open_scope(self) -> AsyncIterator[Scope]:
@@ -105,13 +107,12 @@ class Factory(PureFactory[P]):
             )
         self._claimed = True
         try:
-            with ungrouped():
-                async with open_scope(self) as scope:
-                    self._scope = scope
-                    try:
-                        yield scope
-                    finally:
-                        self._scope = None
+            async with open_scope(self) as scope:
+                self._scope = scope
+                try:
+                    yield scope
+                finally:
+                    self._scope = None
         finally:
             self._claimed = False
 

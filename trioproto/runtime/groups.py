@@ -17,15 +17,20 @@ def split_errors(exc: BaseException) -> tuple[Exception | None, BaseException | 
     """Part *exc* into errors, and what must go on up (``Cancelled`` and its like)."""
     if isinstance(exc, BaseExceptionGroup):
         errors, rest = exc.split(Exception)
-        return errors, rest  # type: ignore[return-value]
+        return errors, rest
     if isinstance(exc, Exception):
         return exc, None
     return None, exc
 
 
-def merge(*raised: BaseException | None) -> BaseException | None:
-    """Make one exception of several: none, itself, or one flat group."""
-    leaves = [leaf for exc in raised if exc is not None for leaf in _leaves(exc)]
+def merge(
+    *raised: BaseException | None, whole: BaseException | None = None
+) -> BaseException | None:
+    """Make one exception of several: none, itself, or one flat group.
+
+    The exception *whole* stays as it is, although it may be a group.
+    """
+    leaves = [leaf for exc in raised if exc is not None for leaf in _leaves(exc, whole)]
     cancelled = [leaf for leaf in leaves if isinstance(leaf, trio.Cancelled)]
     others = [leaf for leaf in leaves if not isinstance(leaf, trio.Cancelled)]
     kept = cancelled[:1] + others
@@ -34,14 +39,33 @@ def merge(*raised: BaseException | None) -> BaseException | None:
     return BaseExceptionGroup("several errors", kept)
 
 
+class Body:
+    """Remembers what the user's block raised, which is passed on untouched."""
+
+    def __init__(self) -> None:
+        self.raised: BaseException | None = None
+
+    @contextmanager
+    def runs(self) -> Iterator[None]:
+        """Surround the user's block."""
+        try:
+            yield
+        except BaseException as exc:
+            self.raised = exc
+            raise
+
+
 @contextmanager
-def ungrouped() -> Iterator[None]:
+def ungrouped() -> Iterator[Body]:
     """Have one error come as itself, and several as one flat group."""
     merged: BaseException | None = None
+    body = Body()
     try:
-        yield
+        yield body
     except BaseExceptionGroup as group:
-        merged = merge(group)
+        merged = merge(group, whole=body.raised)
+    finally:
+        body.raised = None
     # Outside of the handler, so that the group does not become its context.
     if merged is not None:
         try:
@@ -50,9 +74,9 @@ def ungrouped() -> Iterator[None]:
             del merged
 
 
-def _leaves(exc: BaseException) -> Iterator[BaseException]:
-    if isinstance(exc, BaseExceptionGroup):
+def _leaves(exc: BaseException, whole: BaseException | None) -> Iterator[BaseException]:
+    if isinstance(exc, BaseExceptionGroup) and exc is not whole:
         for each in exc.exceptions:
-            yield from _leaves(each)
+            yield from _leaves(each, whole)
     else:
         yield exc

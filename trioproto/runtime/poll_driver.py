@@ -64,11 +64,14 @@ class PollDriver(BaseDriver):
         sock = self._socket
         try:
             data = sock.recv(connection.settings.read_size)
-        except OSError:
-            data = b""
+        except BlockingIOError:
+            return
+        except OSError as exc:
+            # The kernel tells an error only once.
+            self.context.run(self._input_ended, exc)
+            return
         if not data:
-            # EOF or an error: the general way reads it again.
-            self.context.run(self._event, mask, now)
+            self.context.run(self._input_ended, None)
             return
         connection.active_at = now
         connection.tell = False
@@ -124,6 +127,7 @@ class PollDriver(BaseDriver):
         self.turn()
 
     def _receive(self, now: float) -> None:
+        """Read what there is, and feed it."""
         connection = self.connection
         try:
             data = self._socket.recv(connection.settings.read_size)
@@ -136,6 +140,16 @@ class PollDriver(BaseDriver):
             connection.feed(data, now)
         else:
             connection.feed_eof()
+
+    def _input_ended(self, error: OSError | None) -> None:
+        """Take the end of input, or the loss, that the shortcut has met."""
+        connection = self.connection
+        connection.tell = False
+        if error is None:
+            connection.feed_eof()
+        else:
+            connection.lost(error)
+        self.turn()
 
     def _not_reading(self, mask: int) -> None:
         """Take an event that cannot be answered by reading: see that it ends."""
@@ -314,5 +328,3 @@ class PollDriver(BaseDriver):
             total += sent
             connection.output_tried(sent, trio.current_time())
         return total
-
-

@@ -54,7 +54,7 @@ async def _serve_until_signal(
         async with trio.open_nursery() as nursery:
             async with open_server(factory, *endpoints, grace=grace, force=force) as server:
                 for address in server.addresses:
-                    print(f"listening on {address}", flush=True)
+                    print(f"listening on {address}", flush=True)  # noqa: T201
                 nursery.start_soon(_obey, signals, server, nursery.cancel_scope, second)
                 await server.wait_closed()
             nursery.cancel_scope.cancel()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
@@ -68,9 +68,7 @@ class Server(Generic[P]):
         """
         self._stop.set()
 
-    async def drain(
-        self, grace: float | None = None, force: float | None = None
-    ) -> DrainReport:
+    async def drain(self, grace: float | None = None, force: float | None = None) -> DrainReport:
         """Stop, wait for the connections, and return how they ended.
 
         Listening ends first. Each connection is read from no more, gets what
@@ -148,25 +146,28 @@ async def open_server(
     """
     if not endpoints:
         raise ValueError("at least one endpoint is needed")
-    parsed = [parse_endpoint(each) if isinstance(each, str) else each for each in endpoints]
-    with ungrouped():
-        async with _bound(parsed) as bound, factory.open_scope() as scope:
-            async with trio.open_nursery() as nursery:
-                for each in bound:
-                    each.listen(factory.settings.backlog)
-                acceptors = [each.acceptor(Doorman(scope, nursery)) for each in bound]
-                addresses = tuple(each.address for each in bound)
-                server = Server(factory, scope, addresses, grace, force)
-                nursery.start_soon(server._accept, acceptors)
-                nursery.start_soon(server._run)
-                factory._server = server
-                try:
+    with ungrouped() as body:
+        async with (
+            _bound(endpoints) as bound,
+            factory.open_scope() as scope,
+            trio.open_nursery() as nursery,
+        ):
+            for each in bound:
+                each.listen(factory.settings.backlog)
+            acceptors = [each.acceptor(Doorman(scope, nursery)) for each in bound]
+            addresses = tuple(each.address for each in bound)
+            server = Server(factory, scope, addresses, grace, force)
+            nursery.start_soon(server._accept, acceptors)
+            nursery.start_soon(server._run)
+            factory._server = server
+            try:
+                with body.runs():
                     yield server
-                    server.stop()
-                    await server.wait_closed()
-                finally:
-                    factory._server = None
-                    server._closed.set()
+                server.stop()
+                await server.wait_closed()
+            finally:
+                factory._server = None
+                server._closed.set()
 
 
 async def serve(
@@ -224,22 +225,19 @@ class _Bound:
         self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._sock))
         return StreamAcceptor(doorman, self._listener)
 
-    async def close(self) -> None:
-        """Close it, if its acceptor has not."""
+    def close(self) -> None:
+        """Close the socket, if its acceptor has not."""
         if self._sock is not None:
             self._sock.close()
-        if self._listener is not None:
-            await trio.aclose_forcefully(self._listener)
 
 
 @asynccontextmanager
-async def _bound(
-    endpoints: list[TCPServerEndpoint | trio.abc.Listener[Any]],
-) -> AsyncIterator[list[_Bound]]:
-    """Bind all endpoints, or none; close them at the end."""
+async def _bound(endpoints: Iterable[Endpoint]) -> AsyncIterator[list[_Bound]]:
+    """Bind all endpoints, or none; close them, and what was ready-made, at the end."""
     bound: list[_Bound] = []
+    ready_made = [each for each in endpoints if isinstance(each, trio.abc.Listener)]
     try:
-        for endpoint in endpoints:
+        for endpoint in [_parsed(each) for each in endpoints]:
             if isinstance(endpoint, TCPServerEndpoint):
                 bound += [_Bound(sock=sock, endpoint=endpoint) for sock in await endpoint.bind()]
             elif SUPPORTED and isinstance(endpoint, trio.SocketListener):
@@ -250,4 +248,14 @@ async def _bound(
     finally:
         with shielded(_CLOSE_TIME):
             for each in bound:
-                await each.close()
+                each.close()
+            for listener in ready_made:
+                await trio.aclose_forcefully(listener)
+
+
+def _parsed(endpoint: Endpoint) -> TCPServerEndpoint | trio.abc.Listener[Any]:
+    if isinstance(endpoint, str):
+        return parse_endpoint(endpoint)
+    if isinstance(endpoint, TCPServerEndpoint | trio.abc.Listener):
+        return endpoint
+    raise TypeError(f"an endpoint is a string, an endpoint object or a listener, not {endpoint!r}")

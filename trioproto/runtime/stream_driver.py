@@ -137,7 +137,7 @@ class StreamDriver(BaseDriver):
                 if not data:
                     connection.feed_eof()
                     return
-                if data.__class__ is not bytes:
+                if not isinstance(data, bytes):
                     data = bytes(data)
                 now = trio.current_time()
                 if connection.holds:

@@ -376,7 +376,7 @@ class Connection(Transport):
         if type(result) is CoroutineType or isinstance(result, Coroutine):
             self.pending = result
             self._running = callback
-            self._running_name = getattr(result, "__qualname__", None) or _name(callback)
+            self._running_name = _name(callback, result)
             self._busy_since = self._driver.time()
             self.holds |= holds.BUSY
         else:
@@ -504,5 +504,8 @@ def unwrap(exc: BaseException) -> BaseException:
     return exc
 
 
-def _name(callback: Callback) -> str:
-    return getattr(callback, "__qualname__", None) or repr(callback)
+def _name(callback: Callback, coroutine: object = None) -> str:
+    """Name user code for messages; a receiver hands on coroutines of another name."""
+    name: str = getattr(callback, "__qualname__", None) or repr(callback)
+    inner: str | None = getattr(coroutine, "__qualname__", None)
+    return name if inner is None or inner == name else f"{name} ({inner})"

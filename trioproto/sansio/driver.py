@@ -43,9 +43,7 @@ class Driver(Protocol):
         """Send at once what can be sent without waiting; call nothing back."""
         ...
 
-    def start_soon(
-        self, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]
-    ) -> None:
+    def start_soon(self, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
         """Start a task in the connection's nursery."""
         ...
 
@@ -73,9 +71,7 @@ class Driver(Protocol):
         """Wait until the server drains, or the connection ends."""
         ...
 
-    async def send_file(
-        self, path: str | PathLike[str], offset: int, count: int | None
-    ) -> int:
+    async def send_file(self, path: str | PathLike[str], offset: int, count: int | None) -> int:
         """Send a part of a file in order with other output; return its bytes."""
         ...
 

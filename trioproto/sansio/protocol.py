@@ -10,7 +10,7 @@ from trioproto.sansio.errors import ConnectionClosed, IdleTimeout, ServerDrainin
 if TYPE_CHECKING:
     from trioproto.sansio.transport import Transport
 
-CallbackResult: TypeAlias = None | Coroutine[Any, Any, None]
+CallbackResult: TypeAlias = Coroutine[Any, Any, None] | None
 """What a callback returns: nothing, or (an ``async def``) what is to be awaited."""
 
 
@@ -46,7 +46,7 @@ class Protocol:
     def data_received(self, data: bytes) -> CallbackResult:
         """Bytes have arrived: at least one, at most ``read_size``, cut anywhere."""
 
-    def eof_received(self) -> bool | None | Coroutine[Any, Any, bool | None]:
+    def eof_received(self) -> bool | Coroutine[Any, Any, bool | None] | None:
         """The peer has ended its side, and everything before it was delivered.
 
         Returns:
@@ -73,6 +73,7 @@ class Protocol:
         If the connection is still open afterwards, the time starts again.
         """
         self.transport.close(IdleTimeout(self.transport.timeout or 0))
+        return None
 
     def quiesce(self) -> CallbackResult:
         """The server drains, and what was received is delivered; by default, close.
@@ -82,6 +83,7 @@ class Protocol:
         called from here on.
         """
         self.transport.close(ServerDraining())
+        return None
 
     # For receivers: the contract between a connection and what cuts its bytes
     # into frames.

@@ -44,7 +44,7 @@ class Settings:
     close_timeout: float = 15
     """Seconds for the flush after ``close()``, plus one for each 64 KiB that waited then."""
     cleanup_timeout: float = 2
-    """Seconds that an async ``connection_lost`` or ``stop_factory`` may take, even when cancelled."""
+    """Seconds for an async ``connection_lost`` or ``stop_factory``, even when cancelled."""
     linger: float = 2
     """Seconds to wait for the peer's EOF after ours, so that the reply's tail is not destroyed."""
     callback_timeout: float | None = None
@@ -82,9 +82,7 @@ class Settings:
         limit = self.max_connections
         _require(limit is None or limit >= 1, "max_connections", "at least 1, or None")
         _require(self.at_limit in ("wait", "refuse"), "at_limit", '"wait" or "refuse"')
-        _require(
-            self.callback_errors in ("log", "raise"), "callback_errors", '"log" or "raise"'
-        )
+        _require(self.callback_errors in ("log", "raise"), "callback_errors", '"log" or "raise"')
         refusal: object = self.refusal
         _require(refusal is None or isinstance(refusal, bytes), "refusal", "bytes, or None")
 

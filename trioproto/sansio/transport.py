@@ -82,9 +82,7 @@ class Transport:
         "timeout",
     )
 
-    def __init__(
-        self, driver: Driver, settings: Settings, peer: Address, local: Address
-    ) -> None:
+    def __init__(self, driver: Driver, settings: Settings, peer: Address, local: Address) -> None:
         self._driver = driver
         self.settings = settings
         self.peer = peer
@@ -114,16 +112,16 @@ class Transport:
         Raises:
             TypeError: *data* is not bytes-like (a ``str``, say).
         """
-        if data.__class__ is not bytes:
+        if not isinstance(data, bytes):
             data = _as_bytes(data)
         if not data:
             return
         outbound = self.outbound
         size = outbound.size + len(data)
         if size > self._fast_limit:
-            self._write_slowly(data)  # type: ignore[arg-type]
+            self._write_slowly(data)
             return
-        outbound.pieces.append(data)  # type: ignore[arg-type]
+        outbound.pieces.append(data)
         outbound.size = size
         if self.tell:
             self._changed()
@@ -281,7 +279,6 @@ class Transport:
         """
         if not self.closing:
             self._driver.start_soon(async_fn, args)
-            self._changed()
 
     def getsockopt(self, level: int, option: int, buffersize: int = 0) -> int | bytes:
         """Read an option of the socket.
@@ -353,9 +350,7 @@ class Transport:
     def _move(self, event: Event) -> None:
         """Take the transition, and keep what follows from the state in step."""
         state = self.state = next_state(self.state, event)
-        self.holds = (self.holds & ~holds.NOT_OPEN) | (
-            0 if state is State.OPEN else holds.NOT_OPEN
-        )
+        self.holds = (self.holds & ~holds.NOT_OPEN) | (0 if state is State.OPEN else holds.NOT_OPEN)
         writable = self._may_write()
         self._fast_limit = min(OFFER_SIZE, self.settings.max_buffered) if writable else -1
         self._phase_ends = inf
@@ -382,6 +377,4 @@ def _as_bytes(data: object) -> bytes:
     try:
         return bytes(memoryview(data))  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(
-            f"a bytes-like object is required, not {type(data).__name__!r}"
-        ) from None
+        raise TypeError(f"a bytes-like object is required, not {type(data).__name__!r}") from None

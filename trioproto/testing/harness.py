@@ -7,6 +7,7 @@ that the test decides when bytes arrive, how many leave, and what time it is.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from errno import ECONNRESET
 from os import PathLike
 from typing import Any, Generic, NoReturn, TypeVar
@@ -71,7 +72,9 @@ class Harness(Generic[P]):
             self.factory: Factory[P] = target
         else:
             self.factory = Factory(lambda: target)
-        self.factory.settings = settings or Settings(callback_errors="raise")
+        if settings is None:
+            settings = replace(self.factory.settings, callback_errors="raise")
+        self.factory.settings = settings
         self._bench: _Bench = vars(self.factory).setdefault("_bench", _Bench())
         self.write_closed = False
         self._peer = peer or UnknownAddress("harness")
