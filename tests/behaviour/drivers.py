@@ -253,8 +253,7 @@ class HarnessPeer(Peer):
             self.owner.do(self.harness.reset)
 
     async def receive_some(self) -> bytes:
-        await trio.lowlevel.checkpoint()
-        self.pump()
+        await self.owner.settle()
         taken = self._take_freely()
         if not taken and self.harness.lost and not self.harness.write_closed:
             raise PeerWasReset

@@ -253,6 +253,23 @@ async def test_a_reply_written_in_pieces_to_a_fast_reader_is_no_overflow(
         assert not protocol.lost
 
 
+async def test_a_reply_in_pieces_to_a_peer_that_does_not_read_waits_quietly(
+    connect: Connecting,
+) -> None:
+    """That nothing spins meanwhile is seen by ``settle()``."""
+
+    def reply(self: Recorder) -> None:
+        for _ in range(32):
+            self.transport.write(bytes(1 << 16))
+
+    protocol = Recorder(data_received=reply)
+    async with connect(protocol, small_buffers=True) as peer:
+        await peer.send(b"go")
+        await peer.settle()
+        assert not protocol.lost
+        assert len(await peer.receive_exactly(MORE_THAN_FITS)) == MORE_THAN_FITS
+
+
 async def test_over_the_total_the_connection_with_most_waiting_is_aborted(
     serving: Serving,
 ) -> None:

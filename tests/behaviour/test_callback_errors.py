@@ -210,6 +210,44 @@ async def test_a_cut_reply_does_not_look_whole(connect: Connecting, logged_error
         assert ending == "reset"
 
 
+async def test_an_error_after_a_close_in_the_same_callback_is_an_error_too(
+    connect: Connecting, logged_errors: Log
+) -> None:
+    def close_and_fail(self: Recorder) -> None:
+        self.transport.write(b"reply")
+        self.transport.close()
+        raise BoomError
+
+    protocol = Recorder(data_received=close_and_fail)
+    async with connect(protocol) as peer:
+        await peer.send(b"go")
+        _, ending = await peer.receive_all()
+        assert ending == "reset"
+        await peer.settle()
+        assert_reported(logged_errors, protocol, "data_received")
+
+
+@pytest.mark.drivers(*ASYNC)
+async def test_an_error_in_a_task_that_was_cancelled_by_a_close_is_an_error_too(
+    connect: Connecting, logged_errors: Log
+) -> None:
+    async def fail_at_last() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise BoomError
+
+    protocol = Recorder(data_received=lambda self: self.transport.start_soon(fail_at_last))
+    async with connect(protocol) as peer:
+        await peer.send(b"go")
+        await peer.settle()
+        protocol.transport.close()
+        await peer.settle()
+        await peer.aclose()
+        await peer.settle()
+        assert_reported(logged_errors, protocol, "fail_at_last")
+
+
 @pytest.mark.parametrize("result", [1, "text", object(), [], True])
 async def test_a_callback_that_returns_anything_else_is_a_type_error(
     connect: Connecting, logged_errors: Log, result: object

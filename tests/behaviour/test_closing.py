@@ -247,3 +247,19 @@ async def test_nothing_is_left_in_the_run_of_a_connection_that_closed(
         await peer.settle()
         assert protocol.lost
         assert tasks(root) < open_tasks
+
+
+async def test_a_paused_connection_still_discards_while_it_closes(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol) as peer:
+        protocol.transport.pause_reading()
+        await peer.send(bytes(100_000))
+        await peer.settle()
+        protocol.transport.write(bytes(MORE_THAN_FITS))
+        protocol.transport.close()
+        data, ending = await peer.receive_all()
+        assert (len(data), ending) == (MORE_THAN_FITS, "eof")
+        await peer.send_eof()
+        await peer.settle()
+        assert protocol.received == b""
+        assert type(protocol.reason) is ConnectionDone

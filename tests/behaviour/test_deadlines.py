@@ -236,3 +236,30 @@ async def test_each_connection_has_its_own_time(
             timed_out = [protocol for protocol in protocols if "timed_out" in protocol.heard]
             assert len(timed_out) == passed // 10
         assert "timed_out" in protocols[0].heard
+
+
+async def test_a_peer_that_says_nothing_after_our_eof_is_closed_in_time_too(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    protocol = Recorder()
+    async with connect(protocol, idle_timeout=10) as peer:
+        protocol.transport.write_eof()
+        await peer.pass_time(9)
+        assert not protocol.lost
+        await peer.pass_time(5)
+        assert type(protocol.reason) is IdleTimeout
+
+
+@pytest.mark.drivers(*ASYNC)
+async def test_a_callback_that_waits_for_its_own_end_is_ended(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    async def wait(self: Recorder) -> None:
+        self.transport.close()
+        await self.transport.wait_closed()
+
+    protocol = Recorder(data_received=wait)
+    async with connect(protocol, close_timeout=5) as peer:
+        await peer.send(b"go")
+        await peer.pass_time(10)
+        assert protocol.lost

@@ -146,11 +146,16 @@ def test_each_end_has_its_reason(
 ) -> None:
     protocol = Recorder()
     harness = connected(protocol)
-    assert harness.reason is None
     end(harness)
     assert harness.lost
     assert type(harness.reason) is reason
     assert harness.reason is protocol.reason
+
+
+def test_there_is_no_reason_before_the_end() -> None:
+    harness = connected(Recorder())
+    harness.feed(b"data")
+    assert harness.reason is None
 
 
 def test_a_drain_tells_closes_and_lingers() -> None:
@@ -200,8 +205,7 @@ def test_the_peer_may_be_given() -> None:
 def test_a_protocol_alone_gets_a_factory_of_its_own() -> None:
     protocol = Recorder()
     harness = connected(protocol)
-    assert isinstance(protocol.factory, Factory)
-    assert harness.factory is protocol.factory
+    assert protocol.factory is harness.factory
     assert list(harness.factory.connections) == [protocol]
 
 

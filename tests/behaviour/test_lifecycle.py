@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from array import array
 from typing import Any
 
 import pytest
@@ -96,6 +97,15 @@ async def test_write_takes_any_bytes(connect: Connecting, buffer_type: Any) -> N
     async with connect(protocol) as peer:
         protocol.transport.write(buffer_type(b"data"))
         assert await peer.receive_exactly(4) == b"data"
+
+
+async def test_write_takes_bytes_that_do_not_lie_together(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol) as peer:
+        protocol.transport.write(memoryview(b"a-b-c-")[::2])
+        other: Any = array("B", b"def")
+        protocol.transport.write(other)
+        assert await peer.receive_exactly(6) == b"abcdef"
 
 
 async def test_write_copies_at_once_what_can_change(connect: Connecting) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -23,6 +24,21 @@ def limited(base: Base, limit: int = LIMIT, **attributes: object) -> Lines | Onl
 
 def kinds(receiver: Lines | OnlyLines) -> list[str]:
     return [kind for kind, _ in receiver.heard]
+
+
+def one_mebibyte() -> Iterator[bytes]:
+    """Without a delimiter, in chunks of which none is kept here."""
+    for _ in range(256):
+        yield bytes(bytearray(4096))
+
+
+def peak_memory(work: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("base", [LineReceiver, LineOnlyReceiver])
@@ -121,14 +137,7 @@ def test_a_receiver_that_closes_for_a_long_line_itself_hears_the_same_reason(bas
 def test_one_mebibyte_without_a_delimiter_closes_with_bounded_memory(base: Base) -> None:
     receiver = base()
     harness = connect(receiver)
-    chunk = b"x" * 4096
-    tracemalloc.start()
-    try:
-        feed(harness, [chunk] * 256)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 200_000
+    assert peak_memory(lambda: feed(harness, one_mebibyte())) < 200_000
     assert kinds(receiver) == ["too long"]
     assert len(receiver.heard[0][1]) <= 16384 + 4096
     harness.feed_eof()
@@ -164,14 +173,7 @@ def test_discard_keeps_nothing_of_what_it_skips(base: Base) -> None:
     receiver = limited(base, on_too_long="discard")
     harness = connect(receiver)
     harness.feed(b"x" * 100)
-    chunk = b"x" * 4096
-    tracemalloc.start()
-    try:
-        feed(harness, [chunk] * 256)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 100_000
+    assert peak_memory(lambda: feed(harness, one_mebibyte())) < 100_000
     harness.feed(b"\r\nnext\r\n")
     assert kinds(receiver) == ["too long", "line"]
 

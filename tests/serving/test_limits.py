@@ -120,6 +120,24 @@ async def test_no_slot_is_held_while_a_ready_made_listener_waits() -> None:
         await other.aclose()
 
 
+async def test_a_peer_that_waited_and_left_keeps_nobody_out() -> None:
+    factory = Builds(max_connections=1)
+    async with open_server(factory, LOOPBACK, LOOPBACK) as server:
+        first = dial(server.addresses[0])
+        assert await served(first)
+        impatient = [dial(address) for address in server.addresses]
+        await settle()
+        for peer in impatient:
+            await peer.reset()
+        await first.aclose()
+        await settle()
+        for address in (*server.addresses, *server.addresses):
+            peer = dial(address)
+            assert await peer.receive_exactly(5) == b"hello"
+            await peer.aclose()
+            await settle()
+
+
 async def test_without_a_limit_all_are_served() -> None:
     async with open_server(Factory(Greeter, max_connections=None), LOOPBACK) as server:
         peers = [dial(server.addresses[0]) for _ in range(50)]

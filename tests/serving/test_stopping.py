@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import MORE_THAN_FITS, small_listener
+from tests.behaviour.pipes import QueueListener
 from tests.serving.conversations import (
     LOOPBACK,
     Counting,
@@ -21,6 +22,7 @@ from tests.serving.conversations import (
     outcome,
     settle,
 )
+from tests.serving.test_listeners import offer
 from trioproto import Factory, open_server, serve
 from trioproto.errors import ServerDraining
 
@@ -354,3 +356,29 @@ async def test_a_drained_connection_says_why() -> None:
         assert await outcome(peer) == (b"", "eof")
         await peer.aclose()
     assert [type(reason) for reason in reasons] == [ServerDraining]
+
+
+async def test_connection_made_may_stop_its_server() -> None:
+    class Stops(Greeter):
+        def connection_made(self) -> None:
+            super().connection_made()
+            self.factory.server.stop()
+
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(serve, Factory(Stops), LOOPBACK)
+        peer = dial(server.addresses[0])
+        assert await outcome(peer) == (b"hello", "eof")
+        await peer.aclose()
+
+
+async def test_a_stream_that_waits_for_a_slot_is_closed_by_a_stop() -> None:
+    listener = QueueListener()
+    async with open_server(Factory(Holds, max_connections=1), listener) as server:
+        first, second = offer(listener), offer(listener)
+        assert await first.receive_exactly(5) == b"hello"
+        await settle()
+        server.stop()
+        assert await first.receive_exactly(8) == b"draining"
+        data, _ = await second.receive_all()
+        assert data == b""
+        await first.aclose()

@@ -243,10 +243,11 @@ class StreamAcceptor:
         try:
             stream = await self._listener.accept()
         except OSError as exc:
-            if exc.errno not in _EXHAUSTED:
+            if exc.errno in _EXHAUSTED:
+                logger.warning("accepting on %r: %s", self._listener, exc)
+                await trio.sleep(_REST)
+            elif exc.errno not in _ONE_CONNECTION:
                 raise
-            logger.warning("accepting on %r: %s", self._listener, exc)
-            await trio.sleep(_REST)
             return
         admission = self._doorman.scope.admission
         slot = admission.try_slot()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from trioproto.runtime.groups import merge, split_errors
+from trioproto.sansio import holds
 from trioproto.sansio.connection import Connection
 from trioproto.sansio.errors import CallbackError
 from trioproto.sansio.lifecycle import State
@@ -32,6 +33,9 @@ AsyncFn = Callable[..., Awaitable[object]]
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """The value of ``SO_LINGER`` that makes a close send a reset."""
+
+PATIENCE = 32
+"""Ticks for which output may wait for more from an async callback that goes on writing."""
 
 
 @trio.lowlevel.disable_ki_protection
@@ -64,7 +68,9 @@ class BaseDriver:
         "_file_lock",
         "_nursery",
         "_parked",
+        "_patience",
         "_progress",
+        "_size_seen",
         "_task_scopes",
         "_to_start",
         "connection",
@@ -92,6 +98,8 @@ class BaseDriver:
         self._draining: trio.Event | None = None
         self._file_lock: trio.Lock | None = None
         self._ended = False
+        self._size_seen = 0
+        self._patience = PATIENCE
 
     # The connection's task
 
@@ -176,28 +184,26 @@ class BaseDriver:
         Nothing is flushed in between: what they write goes out when they are
         done, or in a turn of the flusher's when one of them waits.
         """
+        connection = self.connection
         while waiting is not None:
-            await self._run_callback(waiting)
-            waiting = self.connection.take_pending()
+            try:
+                result = await await_user(waiting)
+            except BaseException as exc:
+                self._callback_raised(exc)
+            else:
+                connection.callback_returned(result)
+            waiting = connection.take_pending()
 
-    async def _run_callback(self, waiting: Coroutine[Any, Any, Any]) -> None:
-        """Await an async callback, and tell the connection what became of it."""
-        try:
-            result = await await_user(waiting)
-        except BaseException as exc:
-            errors, rest = split_errors(exc)
-            if errors is not None:
-                self.connection.callback_raised(errors)
-            if rest is None:
-                return
-            if not isinstance(rest, trio.Cancelled | BaseExceptionGroup):
-                self.connection.callback_raised(rest)
-                return
-            if rest is exc:
-                raise
-            raise rest from None
-        else:
-            self.connection.callback_returned(result)
+    def _callback_raised(self, exc: BaseException) -> None:
+        """Tell the connection of an error; raise again what must go on up."""
+        errors, rest = split_errors(exc)
+        if errors is not None:
+            self.connection.callback_raised(errors)
+        if rest is exc and not isinstance(exc, trio.Cancelled | BaseExceptionGroup):
+            # KeyboardInterrupt and its like: raised again after the end.
+            self.connection.callback_raised(exc)
+        elif rest is not None:
+            raise rest
 
     async def _run_task(self, async_fn: AsyncFn, *args: Any) -> None:
         """Run a task of the user's, until it ends or the connection closes."""
@@ -214,9 +220,9 @@ class BaseDriver:
                 errors, rest = split_errors(exc)
                 if errors is not None:
                     self.connection.task_raised(async_fn, errors)
+                if rest is exc:
+                    raise
                 if rest is not None:
-                    if rest is exc:
-                        raise
                     raise rest from None
             finally:
                 scopes.discard(scope)
@@ -284,10 +290,33 @@ class BaseDriver:
 
     def changed(self) -> None:
         """Have a turn soon."""
-        self.scope.flusher.mark(self)
+        if self.connection.holds & holds.BUSY:
+            self.scope.flusher.mark_busy(self)
+        else:
+            self.scope.flusher.mark(self)
+
+    def still_writing(self) -> bool:
+        """Whether a running callback has written since this was last asked.
+
+        Then a little patience joins what it writes next. It ends with the
+        callback, when the callback really waits, or after so many askings.
+        """
+        connection = self.connection
+        size = connection.outbound.size
+        if size <= self._size_seen or self._patience == 0 or connection.closing:
+            self._size_seen = 0
+            self._patience = PATIENCE
+            return False
+        self._size_seen = size
+        self._patience -= 1
+        return True
 
     def offer(self) -> None:
         """Send at once what can be sent without waiting: nothing, in general."""
+
+    def read_rest(self) -> list[bytes]:
+        """Return what can be read without waiting: nothing, in general."""
+        return []
 
     def start_soon(self, async_fn: AsyncFn, args: tuple[Any, ...]) -> None:
         """Start a task now, or as soon as there is a nursery."""
@@ -296,7 +325,6 @@ class BaseDriver:
             return
         if self._to_start is None:
             self._to_start = []
-            self.changed()
         self._to_start.append((async_fn, args))
 
     def getsockopt(self, level: int, option: int, buffersize: int = 0) -> int | bytes:

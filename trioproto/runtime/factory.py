@@ -12,7 +12,7 @@ import trio
 from trioproto.factory import Factory as PureFactory
 from trioproto.factory import P
 from trioproto.runtime.driver import shielded
-from trioproto.runtime.groups import ungrouped
+from trioproto.runtime.groups import ungrouped, users_block
 from trioproto.runtime.scope import Scope, open_scope
 from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
 from trioproto.sansio.settings import Settings
@@ -91,9 +91,9 @@ class Factory(PureFactory[P]):  # noqa: D101
     @asynccontextmanager
     async def _scope_by_hand(self) -> AsyncIterator[Scope]:
         settings = self.settings
-        with ungrouped() as body:
+        with ungrouped():
             async with self.open_scope() as scope:
-                with body.runs():
+                with users_block():
                     yield scope
                 grace = trio.CancelScope(deadline=trio.current_time() + settings.drain_grace)
                 await scope.drain(grace, settings.drain_force)

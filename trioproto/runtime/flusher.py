@@ -5,6 +5,10 @@ marked ones get one turn each, together: at the end of the poller's batch, or
 else by one task of the scope. So a broadcast of ten lines costs each recipient
 one send, and nothing is called back in the middle of somebody else's callback.
 
+An async callback that writes and is about to write more, line after line, would
+be given a turn at every tick. Its connection waits until it has written nothing
+for a tick, so that a run of answers is one send.
+
 One round a tick: what becomes marked in a round waits for the next, or two
 connections that answer each other would never end.
 """
@@ -28,6 +32,7 @@ class Flusher:
 
     def __init__(self) -> None:
         self._marked: list[BaseDriver] = []
+        self._busy: list[BaseDriver] = []
         self._task: trio.lowlevel.Task | None = None
         self._in_batch = False
 
@@ -36,6 +41,11 @@ class Flusher:
         self._marked.append(driver)
         if not self._in_batch:
             self._wake()
+
+    def mark_busy(self, driver: BaseDriver) -> None:
+        """Give *driver* a turn when its running callback pauses in its writing."""
+        self._busy.append(driver)
+        self._wake()
 
     def begin_batch(self) -> None:
         """The poller begins a batch, and will end it without waiting."""
@@ -51,7 +61,10 @@ class Flusher:
     async def run(self) -> None:
         """Give rounds of turns whenever something is marked; for ever."""
         while True:
-            if self._marked:
+            if self._marked or self._busy:
+                busy, self._busy = self._busy, []
+                for driver in busy:
+                    (self._busy if driver.still_writing() else self._marked).append(driver)
                 self.give_turns()
                 await trio.lowlevel.checkpoint()
             else:

@@ -23,14 +23,9 @@ def split_errors(exc: BaseException) -> tuple[Exception | None, BaseException | 
     return None, exc
 
 
-def merge(
-    *raised: BaseException | None, whole: BaseException | None = None
-) -> BaseException | None:
-    """Make one exception of several: none, itself, or one flat group.
-
-    The exception *whole* stays as it is, although it may be a group.
-    """
-    leaves = [leaf for exc in raised if exc is not None for leaf in _leaves(exc, whole)]
+def merge(*raised: BaseException | None) -> BaseException | None:
+    """Make one exception of several: none, itself, or one flat group."""
+    leaves = [leaf for exc in raised if exc is not None for leaf in _leaves(exc)]
     cancelled = [leaf for leaf in leaves if isinstance(leaf, trio.Cancelled)]
     others = [leaf for leaf in leaves if not isinstance(leaf, trio.Cancelled)]
     kept = cancelled[:1] + others
@@ -39,33 +34,31 @@ def merge(
     return BaseExceptionGroup("several errors", kept)
 
 
-class Body:
-    """Remembers what the user's block raised, which is passed on untouched."""
+class _UsersGroup(Exception):
+    """Takes a group that the user's block raised through our nurseries in one piece."""
 
-    def __init__(self) -> None:
-        self.raised: BaseException | None = None
-
-    @contextmanager
-    def runs(self) -> Iterator[None]:
-        """Surround the user's block."""
-        try:
-            yield
-        except BaseException as exc:
-            self.raised = exc
-            raise
+    def __init__(self, group: ExceptionGroup[Exception]) -> None:
+        super().__init__(group)
+        self.group = group
 
 
 @contextmanager
-def ungrouped() -> Iterator[Body]:
+def users_block() -> Iterator[None]:
+    """Surround the user's block inside of ``ungrouped``: its own groups stay groups."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        raise _UsersGroup(group) from group
+
+
+@contextmanager
+def ungrouped() -> Iterator[None]:
     """Have one error come as itself, and several as one flat group."""
     merged: BaseException | None = None
-    body = Body()
     try:
-        yield body
-    except BaseExceptionGroup as group:
-        merged = merge(group, whole=body.raised)
-    finally:
-        body.raised = None
+        yield
+    except (BaseExceptionGroup, _UsersGroup) as group:
+        merged = merge(group)
     # Outside of the handler, so that the group does not become its context.
     if merged is not None:
         try:
@@ -74,9 +67,11 @@ def ungrouped() -> Iterator[Body]:
             del merged
 
 
-def _leaves(exc: BaseException, whole: BaseException | None) -> Iterator[BaseException]:
-    if isinstance(exc, BaseExceptionGroup) and exc is not whole:
+def _leaves(exc: BaseException) -> Iterator[BaseException]:
+    if isinstance(exc, BaseExceptionGroup):
         for each in exc.exceptions:
-            yield from _leaves(each, whole)
+            yield from _leaves(each)
+    elif isinstance(exc, _UsersGroup):
+        yield exc.group
     else:
         yield exc

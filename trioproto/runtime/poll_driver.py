@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from trioproto.runtime.scope import Scope
 
 _PEER_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR
+_READING = EPOLLIN | EPOLLRDHUP
 _UNWATCHED = -1
+_REST_READS = 16
+"""Reads of ``read_size`` with which a drain empties the kernel's buffer."""
 _FILE_CHUNK = 1024 * 1024
 
 
@@ -79,30 +82,38 @@ class PollDriver(BaseDriver):
         try:
             result = self.context.run(call_user, protocol.data_received, data)
         except BaseException as exc:
-            self.context.run(self._callback_raised, exc)
+            self.context.run(self._data_received_raised, exc)
             return
+        if result is not None:
+            self.context.run(self._delivered, result)
+        elif not self._quick_turn():
+            self.context.run(self.turn)
+
+    def _quick_turn(self) -> bool:
+        """Send what a plain connection has to send; say whether that was all."""
+        connection = self.connection
+        if connection.holds or self._interest != _READING:
+            return False
+        if self.deadline_entry is None and connection.timeout is not None:
+            return False
         outbound = connection.outbound
         pieces = outbound.pieces
-        if result is not None or connection.holds:
-            self.context.run(self._delivered, result)
-        elif pieces:
+        if pieces:
             data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
             try:
-                sent = sock.send(data)
+                sent = self._socket.send(data)
             except OSError:
+                # The general way meets it again.
                 sent = 0
             if sent == len(data):
-                pieces.clear()
                 outbound.size = 0
-                connection.tell = True
             else:
-                pieces.clear()
                 outbound.head = data
-                if sent:
-                    outbound.sent(sent)
-                self.context.run(self.turn)
-        else:
-            connection.tell = True
+                outbound.sent(sent)
+                return False
+        connection.tell = True
+        return True
 
     def _event(self, mask: int, now: float) -> None:
         """Act on events of the socket, whatever state the connection is in."""
@@ -118,10 +129,17 @@ class PollDriver(BaseDriver):
         self.turn()
 
     def _delivered(self, result: Any) -> None:
-        self.connection.delivered(result)
-        self.turn()
+        """Take what ``data_received`` returned, which is a coroutine most likely."""
+        connection = self.connection
+        connection.delivered(result)
+        quick = not connection.outbound.size and connection.settings.callback_timeout is None
+        if quick and connection.pending is not None:
+            connection.tell = True
+            self._wake()
+        else:
+            self.turn()
 
-    def _callback_raised(self, exc: BaseException) -> None:
+    def _data_received_raised(self, exc: BaseException) -> None:
         connection = self.connection
         connection.failed(connection.protocol.data_received.__qualname__, exc)
         self.turn()
@@ -140,6 +158,18 @@ class PollDriver(BaseDriver):
             connection.feed(data, now)
         else:
             connection.feed_eof()
+
+    def read_rest(self) -> list[bytes]:
+        """Return what the kernel has received, up to a limit."""
+        size = self.connection.settings.read_size
+        chunks: list[bytes] = []
+        try:
+            while len(chunks) < _REST_READS and (data := self._socket.recv(size)):
+                chunks.append(data)
+        except OSError:
+            # Nothing more, or a loss, which the epoll reports.
+            pass
+        return chunks
 
     def _input_ended(self, error: OSError | None) -> None:
         """Take the end of input, or the loss, that the shortcut has met."""
@@ -168,7 +198,7 @@ class PollDriver(BaseDriver):
     def turn(self) -> None:
         """Make the callbacks that are due, send, and see what to wait for."""
         connection = self.connection
-        connection.tell = False
+        connection.begin_turn()
         connection.advance()
         if connection.state < State.ENDED:
             self._flush()
@@ -185,6 +215,11 @@ class PollDriver(BaseDriver):
         else:
             self._watch(_UNWATCHED)
         self._notify_waiters()
+
+    def take_turn(self) -> None:
+        """Take a turn given by the flusher; most come of a write to a plain connection."""
+        if not self._quick_turn():
+            super().take_turn()
 
     def offer(self) -> None:
         """Send what the kernel takes."""
@@ -233,7 +268,7 @@ class PollDriver(BaseDriver):
         connection = self.connection
         wanted = EPOLLOUT if self._blocked else 0
         if connection.wants_read:
-            wanted |= EPOLLIN | EPOLLRDHUP
+            wanted |= _READING
         if self._interest != _UNWATCHED:
             self._watch(self._interest & ~EPOLLOUT | wanted)
         elif wanted:
@@ -281,7 +316,8 @@ class PollDriver(BaseDriver):
                 else:
                     connection.tell = True
                     await self._run_callbacks(waiting)
-                    self.turn()
+                    if not self._quick_turn():
+                        self.turn()
             nursery.cancel_scope.cancel()
 
     async def _close(self, *, reset: bool) -> None:

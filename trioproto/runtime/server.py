@@ -13,7 +13,7 @@ from trioproto.endpoints import TCPServerEndpoint, parse_endpoint
 from trioproto.factory import Connections, P
 from trioproto.runtime.acceptor import Doorman, SocketAcceptor, StreamAcceptor
 from trioproto.runtime.driver import shielded
-from trioproto.runtime.groups import ungrouped
+from trioproto.runtime.groups import ungrouped, users_block
 from trioproto.runtime.poller import SUPPORTED
 from trioproto.sansio.addresses import Address, UnknownAddress, address_from_sockaddr
 
@@ -146,7 +146,7 @@ async def open_server(
     """
     if not endpoints:
         raise ValueError("at least one endpoint is needed")
-    with ungrouped() as body:
+    with ungrouped():
         async with (
             _bound(endpoints) as bound,
             factory.open_scope() as scope,
@@ -161,7 +161,7 @@ async def open_server(
             nursery.start_soon(server._run)
             factory._server = server
             try:
-                with body.runs():
+                with users_block():
                     yield server
                 server.stop()
                 await server.wait_closed()

@@ -72,7 +72,7 @@ class StreamDriver(BaseDriver):
     def _look(self) -> None:
         """Make the callbacks that are due; the part of a turn that the task needs."""
         connection = self.connection
-        connection.tell = False
+        connection.begin_turn()
         connection.advance()
         if connection.closing:
             self._stop_user_code()

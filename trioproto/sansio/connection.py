@@ -210,13 +210,16 @@ class Connection(Transport):
             self.advance()
 
     def drain(self) -> None:
-        """The server drains: read nothing more, deliver, then ``quiesce``."""
+        """The server drains: take what has arrived, deliver it, then ``quiesce``."""
         if self.draining:
             return
-        self.draining = True
-        self.holds |= holds.DRAINING
         if self.state is State.OPENING:
             self._break(ServerDraining())
+        elif self.state <= State.WRITE_ENDED and not self._eof:
+            for data in self._driver.read_rest():
+                self._hold_input(data)
+        self.draining = True
+        self.holds |= holds.DRAINING
         self._changed()
 
     def cancel(self) -> None:
@@ -227,6 +230,7 @@ class Connection(Transport):
         """Take the result of the coroutine that was ``pending``."""
         self._finished(self._no_longer_busy(), result)
         self.advance()
+        self._restart_idle_clock()
 
     def callback_raised(self, exc: BaseException) -> None:
         """Take the exception of the coroutine that was ``pending``."""
@@ -260,6 +264,11 @@ class Connection(Transport):
         if self.wire is self.outbound:
             return self.outbound.size
         return self.outbound.size + self.wire.size
+
+    def begin_turn(self) -> None:
+        """Take it that the driver looks at everything now."""
+        self.tell = False
+        self.holds &= ~holds.CHANGED
 
     def take_pending(self) -> Coroutine[Any, Any, Any] | None:
         """Take over the coroutine that is to be awaited now, if there is one."""
@@ -311,7 +320,9 @@ class Connection(Transport):
         if self._cross_water_marks():
             return True
         held = self.holds
-        if held & holds.NO_DELIVERY == 0:
+        if not held:
+            return False
+        if not held & holds.NO_DELIVERY:
             if held & holds.FRAMES:
                 self.holds &= ~holds.FRAMES
                 self._call(self.protocol.deliver_held)
@@ -377,7 +388,8 @@ class Connection(Transport):
             self.pending = result
             self._running = callback
             self._running_name = _name(callback, result)
-            self._busy_since = self._driver.time()
+            if self.settings.callback_timeout is not None:
+                self._busy_since = self._driver.time()
             self.holds |= holds.BUSY
         else:
             self._finished(callback, result)
@@ -394,8 +406,12 @@ class Connection(Transport):
         assert callback is not None
         self._running = None
         self.holds &= ~holds.BUSY
-        self.active_at = self._driver.time()
         return callback
+
+    def _restart_idle_clock(self) -> None:
+        """From now on, unless another callback runs, we wait for the peer."""
+        if not self.holds & holds.BUSY:
+            self.active_at = self._driver.time()
 
     def _end_of_input(self, keep_open: bool) -> None:
         if self.state >= State.FLUSHING:

@@ -43,6 +43,10 @@ class Driver(Protocol):
         """Send at once what can be sent without waiting; call nothing back."""
         ...
 
+    def read_rest(self) -> list[bytes]:
+        """Return what has arrived and can be read without waiting, in order."""
+        ...
+
     def start_soon(self, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
         """Start a task in the connection's nursery."""
         ...

@@ -28,6 +28,8 @@ SKIPPING = 256
 """The receiver discards input, which is no activity of the peer's."""
 UNSENT = 512
 """Output waits that could not be sent at once."""
+CHANGED = 1024
+"""Something other than output has changed, and the driver has not looked yet."""
 
 NO_DELIVERY = PAUSED | HIGH_WATER | BUSY
 """Nothing is handed to the protocol."""

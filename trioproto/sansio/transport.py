@@ -124,7 +124,8 @@ class Transport:
         outbound.pieces.append(data)
         outbound.size = size
         if self.tell:
-            self._changed()
+            self.tell = False
+            self._driver.changed()
 
     def writelines(self, chunks: Iterable[BytesLike]) -> None:
         """Queue several chunks as one write."""
@@ -279,6 +280,7 @@ class Transport:
         """
         if not self.closing:
             self._driver.start_soon(async_fn, args)
+            self._changed()
 
     def getsockopt(self, level: int, option: int, buffersize: int = 0) -> int | bytes:
         """Read an option of the socket.
@@ -337,7 +339,8 @@ class Transport:
         return self.state is State.OPEN or self.state is State.READ_ENDED
 
     def _changed(self) -> None:
-        """Have the driver look at us, unless it will anyway."""
+        """Have the driver look at us, if it does not know already."""
+        self.holds |= holds.CHANGED
         if self.tell:
             self.tell = False
             self._driver.changed()

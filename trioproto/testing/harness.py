@@ -185,9 +185,11 @@ class Harness(Generic[P]):
     def _turn(self) -> None:
         """Do what a driver does after each event."""
         connection = self._open
-        connection.tell = False
+        connection.begin_turn()
         self._refuse_async()
-        while self._flush():
+        changed = True
+        while changed:
+            changed = self._flush()
             self._refuse_async()
         if connection.state is State.ENDED:
             connection.report_lost()
@@ -249,6 +251,10 @@ class Harness(Generic[P]):
     def offer(self) -> None:
         """Send what the window allows."""
         self._send()
+
+    def read_rest(self) -> list[bytes]:
+        """Return nothing: what was fed has been taken already."""
+        return []
 
     def start_soon(
         self, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]
