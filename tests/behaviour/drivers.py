@@ -483,6 +483,7 @@ class SocketPeer(Peer):
         connected.setblocking(False)
         self.raw = connected
         self.sock = trio.socket.from_stdlib_socket(connected)
+        self.was_reset = False
 
     async def send(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -504,6 +505,8 @@ class SocketPeer(Peer):
         self.raw.close()
 
     async def receive_some(self) -> bytes:
+        if self.was_reset:
+            raise PeerWasReset
         try:
             return await self.sock.recv(1 << 16)
         except (ConnectionResetError, BrokenPipeError):
@@ -514,8 +517,10 @@ class SocketPeer(Peer):
         try:
             while more := self.raw.recv(1 << 16):
                 received += more
-        except (BlockingIOError, ConnectionResetError):
+        except BlockingIOError:
             pass
+        except ConnectionResetError:
+            self.was_reset = True  # the kernel says so only once
         return bytes(received)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any, Literal
 
 from trioproto.framing.line_buffer import LineBuffer
@@ -34,6 +35,7 @@ class LineOnlyReceiver(Protocol):
     _line_buffer: LineBuffer
     _skipping = False
     _must_close = False
+    _waiting: Coroutine[Any, Any, None] | None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse a delimiter that cannot end a line."""
@@ -72,6 +74,7 @@ class LineOnlyReceiver(Protocol):
         self._line_buffer = LineBuffer(self.delimiter)
         self._skipping = False
         self._must_close = False
+        self._waiting = None
 
     def data_received(self, data: bytes) -> CallbackResult:
         """Cut bytes into lines and deliver them."""
@@ -81,19 +84,38 @@ class LineOnlyReceiver(Protocol):
     def deliver_held(self) -> CallbackResult:
         """Deliver lines until all are delivered, or something stops us.
 
-        That may be a pause or a close, or an async callback: it is handed on to
-        be awaited, and we are called again when it has returned.
+        From the first async callback on, the rest is one coroutine: so a run of
+        lines costs a connection no more than one callback.
         """
-        result = self._deliver_until_async()
-        if result is not None:
-            self.transport.hold_frames()
-        return result
+        waiting = self._deliver_until_async()
+        if not isinstance(waiting, Coroutine):
+            return waiting
+        self._waiting = waiting
+        return self._deliver_rest()
+
+    def detached(self) -> None:
+        """Let go of an async callback that was never begun."""
+        if self._waiting is not None:
+            self._waiting.close()
+            self._waiting = None
+
+    async def _deliver_rest(self) -> None:
+        """Await an async callback, and deliver what follows, in order."""
+        waiting = self._waiting
+        self._waiting = None
+        while waiting is not None:
+            await waiting
+            waiting = None if self._held_back() else self._deliver_until_async()
 
     def incomplete_frame(self) -> int:
         """Return the bytes of a line whose end has not come."""
         return self._line_buffer.pending
 
     def _deliver_until_async(self) -> CallbackResult:
+        """Deliver until all is delivered, we are stopped, or a callback is async."""
+        return self._deliver_lines()
+
+    def _deliver_lines(self) -> CallbackResult:
         transport = self.transport
         buffer = self._line_buffer
         received = self.line_received
@@ -216,7 +238,7 @@ class LineReceiver(LineOnlyReceiver):
 
     def _deliver_until_async(self) -> CallbackResult:
         while True:
-            result = super()._deliver_until_async()
+            result = self._deliver_lines()
             if result is not None or not self._raw or self.transport.stopped:
                 return result
             data, self._raw = self._raw, b""

@@ -141,7 +141,7 @@ class PollDriver(BaseDriver):
 
     def _data_received_raised(self, exc: BaseException) -> None:
         connection = self.connection
-        connection.failed(connection.protocol.data_received.__qualname__, exc)
+        connection.data_received_raised(exc)
         self.turn()
 
     def _receive(self, now: float) -> None:

@@ -148,7 +148,7 @@ class StreamDriver(BaseDriver):
                 try:
                     result = call_user(protocol.data_received, data)
                 except BaseException as exc:
-                    connection.failed(protocol.data_received.__qualname__, exc)
+                    connection.data_received_raised(exc)
                     return
                 if result is not None or connection.holds:
                     connection.delivered(result)

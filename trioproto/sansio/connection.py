@@ -71,13 +71,13 @@ class Connection(Transport):
         "_busy_since",
         "_counted",
         "_eof",
+        "_in_eof",
         "_input",
         "_layers",
         "_made",
         "_owner",
         "_quiesced",
         "_running",
-        "_running_name",
         "_writing_paused",
         "crash",
         "pending",
@@ -105,10 +105,10 @@ class Connection(Transport):
         self._layers = tuple(layers)
         self.wire = OutboundBuffer() if self._layers else self.outbound
         self._running: Callback | None = None
-        self._running_name = ""
         self._busy_since = inf
         self._input: list[bytes] | None = None
         self._eof = False
+        self._in_eof = False
         self._made = False
         self._quiesced = False
         self.shut = False
@@ -234,12 +234,11 @@ class Connection(Transport):
 
     def callback_raised(self, exc: BaseException) -> None:
         """Take the exception of the coroutine that was ``pending``."""
-        self._no_longer_busy()
-        self.failed(self._running_name, exc)
+        self.failed(self._name(self._no_longer_busy()), exc)
 
     def task_raised(self, async_fn: Callback, exc: BaseException) -> None:
         """Take the exception of a task of this connection."""
-        self.failed(_name(async_fn), exc)
+        self.failed(getattr(async_fn, "__qualname__", repr(async_fn)), exc)
 
     def report_lost(self) -> None:
         """Make the last callback; an async one is then ``pending``."""
@@ -251,6 +250,7 @@ class Connection(Transport):
         self._input = None
         self.wire.clear()
         self._count_output()
+        self.protocol.detached()
         self._owner.closed(self)
         self._move(Event.REPORT)
         if self._made:
@@ -338,6 +338,7 @@ class Connection(Transport):
         elif held & holds.INPUT and not held & holds.NO_DELIVERY:
             self.holds &= ~holds.INPUT
             if self._eof:
+                self._in_eof = True
                 self._call(self.protocol.eof_received)
             return True
         return False
@@ -347,6 +348,10 @@ class Connection(Transport):
         if result is not None:
             self._returned(self.protocol.data_received, result)
         self.advance()
+
+    def data_received_raised(self, exc: BaseException) -> None:
+        """Take what a driver's own call of ``data_received`` raised."""
+        self.failed(self._name(self.protocol.data_received), exc)
 
     def failed(self, name: str, exc: BaseException) -> None:
         """End the connection because user code raised *exc*."""
@@ -367,6 +372,9 @@ class Connection(Transport):
             return all(map(self._is_own_end, exc.exceptions))
         return exc is self.reason
 
+    def _name(self, callback: Callback) -> str:
+        return f"{type(self.protocol).__qualname__}.{getattr(callback, '__name__', callback)}"
+
     def _crash(self, exc: BaseException) -> None:
         """Keep *exc* to be raised, with what is kept already."""
         if self.crash is None:
@@ -378,7 +386,7 @@ class Connection(Transport):
         try:
             result = self._driver.invoke(callback, *args)
         except BaseException as exc:
-            self.failed(_name(callback), exc)
+            self.failed(self._name(callback), exc)
         else:
             self._returned(callback, result)
 
@@ -387,7 +395,6 @@ class Connection(Transport):
         if type(result) is CoroutineType or isinstance(result, Coroutine):
             self.pending = result
             self._running = callback
-            self._running_name = _name(callback, result)
             if self.settings.callback_timeout is not None:
                 self._busy_since = self._driver.time()
             self.holds |= holds.BUSY
@@ -395,11 +402,12 @@ class Connection(Transport):
             self._finished(callback, result)
 
     def _finished(self, callback: Callback, result: Any) -> None:
-        if callback == self.protocol.eof_received and (result is None or isinstance(result, bool)):
+        if self._in_eof and (result is None or isinstance(result, bool)):
+            self._in_eof = False
             self._end_of_input(keep_open=bool(result))
         elif result is not None:
-            wrong = TypeError(f"{_name(callback)} returned {result!r:.100}, not None")
-            self.failed(_name(callback), wrong)
+            wrong = TypeError(f"{self._name(callback)} returned {result!r:.100}, not None")
+            self.failed(self._name(callback), wrong)
 
     def _no_longer_busy(self) -> Callback:
         callback = self._running
@@ -518,10 +526,3 @@ def unwrap(exc: BaseException) -> BaseException:
     while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
         exc = exc.exceptions[0]
     return exc
-
-
-def _name(callback: Callback, coroutine: object = None) -> str:
-    """Name user code for messages; a receiver hands on coroutines of another name."""
-    name: str = getattr(callback, "__qualname__", None) or repr(callback)
-    inner: str | None = getattr(coroutine, "__qualname__", None)
-    return name if inner is None or inner == name else f"{name} ({inner})"

@@ -91,6 +91,9 @@ class Protocol:
     def attached(self) -> None:
         """``transport`` and ``factory`` are set: make the receiver's own state."""
 
+    def detached(self) -> None:
+        """The connection has ended, just before ``connection_lost``: let go of held frames."""
+
     def deliver_held(self) -> CallbackResult:
         """Go on with frames kept back since ``transport.hold_frames()``."""
 

@@ -308,7 +308,7 @@ class Transport:
     def hold_frames(self) -> None:
         """Say that frames are kept back; ``deliver_held`` is called in time."""
         self.holds |= holds.FRAMES
-        self._changed()
+        self._tell_driver()
 
     def skip_input(self, skipping: bool) -> None:
         """Say whether input is being discarded, and so is no activity."""
@@ -339,8 +339,12 @@ class Transport:
         return self.state is State.OPEN or self.state is State.READ_ENDED
 
     def _changed(self) -> None:
-        """Have the driver look at us, if it does not know already."""
+        """Have the driver look at all of us, not at the output only."""
         self.holds |= holds.CHANGED
+        self._tell_driver()
+
+    def _tell_driver(self) -> None:
+        """Have the driver look at us, if it does not know already."""
         if self.tell:
             self.tell = False
             self._driver.changed()
