@@ -114,6 +114,19 @@ async def test_the_librarys_pause_outlives_our_own(connect: Connecting) -> None:
         assert protocol.received == b"more"
 
 
+async def test_reading_can_be_paused_after_our_own_eof_too(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol) as peer:
+        protocol.transport.write_eof()
+        protocol.transport.pause_reading()
+        await peer.send(b"data")
+        await peer.settle()
+        assert protocol.received == b""
+        protocol.transport.resume_reading()
+        await peer.settle()
+        assert protocol.received == b"data"
+
+
 async def test_pausing_is_a_flag_and_not_a_count(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:

@@ -84,7 +84,7 @@ def test_many_pauses_in_one_chunk_cost_the_same_for_each_line() -> None:
 
         def work() -> None:
             harness.feed(b"x\r\n" * lines)
-            while len(receiver.lines) < lines:
+            while len(receiver.heard) < lines:
                 receiver.transport.resume_reading()
                 harness.advance(0)
 

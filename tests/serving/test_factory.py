@@ -39,6 +39,7 @@ def test_an_unknown_setting_is_a_type_error() -> None:
         ("read_size", 0),
         ("low_water", -1),
         ("high_water", 5),
+        ("max_buffered", 1000),
         ("max_connections", 0),
         ("at_limit", "explode"),
         ("callback_errors", "ignore"),

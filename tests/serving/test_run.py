@@ -61,8 +61,8 @@ class Running:
         return client
 
     def ends(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=20)
-        return self.process.returncode, out, err
+        out, err = self.stdout.read(), self.stderr.read()
+        return self.process.wait(timeout=20), out, err
 
 
 @contextmanager

@@ -10,7 +10,8 @@ if there is something that only a task can do.
 from __future__ import annotations
 
 import struct
-from collections.abc import Awaitable, Callable, Coroutine
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,7 @@ class BaseDriver:
         "connection",
         "context",
         "deadline_entry",
+        "marked",
         "scope",
     )
 
@@ -97,6 +99,7 @@ class BaseDriver:
         self._closed: trio.Event | None = None
         self._draining: trio.Event | None = None
         self._file_lock: trio.Lock | None = None
+        self.marked = False
         self._ended = False
         self._size_seen = 0
         self._patience = PATIENCE
@@ -187,12 +190,47 @@ class BaseDriver:
         connection = self.connection
         while waiting is not None:
             try:
-                result = await await_user(waiting)
+                result = await self._run_callback(waiting)
             except BaseException as exc:
                 self._callback_raised(exc)
             else:
                 connection.callback_returned(result)
             waiting = connection.take_pending()
+
+    @types.coroutine
+    @trio.lowlevel.disable_ki_protection
+    def _run_callback(self, waiting: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        """Await a callback, and look after what it did only when it waits.
+
+        As ``await waiting``, but for that: most callbacks write last of all, and
+        what follows their end sends it, without a turn of the flusher's.
+        """
+        connection = self.connection
+        connection.tell = False
+        try:
+            trap = waiting.send(None)
+            while True:
+                self._callback_waits()
+                try:
+                    value = yield trap
+                except BaseException as exc:
+                    connection.tell = False
+                    trap = waiting.throw(exc)
+                else:
+                    connection.tell = False
+                    trap = waiting.send(value)
+        except StopIteration as stop:
+            return stop.value
+
+    def _callback_waits(self) -> None:
+        """Have what a callback has done so far looked after."""
+        connection = self.connection
+        new_output = connection.outbound.size and not connection.holds & holds.UNSENT
+        if new_output or connection.holds & holds.CHANGED:
+            self.changed()
+        else:
+            connection.count_output()
+            connection.tell = True
 
     def _callback_raised(self, exc: BaseException) -> None:
         """Tell the connection of an error; raise again what must go on up."""
@@ -274,6 +312,7 @@ class BaseDriver:
 
     def take_turn(self) -> None:
         """Take a turn given by the flusher."""
+        self.marked = False
         if self.connection.state is not State.LOST:
             self.context.run(self.turn)
 
@@ -290,10 +329,12 @@ class BaseDriver:
 
     def changed(self) -> None:
         """Have a turn soon."""
-        if self.connection.holds & holds.BUSY:
-            self.scope.flusher.mark_busy(self)
-        else:
-            self.scope.flusher.mark(self)
+        if not self.marked:
+            self.marked = True
+            if self.connection.holds & holds.BUSY:
+                self.scope.flusher.mark_busy(self)
+            else:
+                self.scope.flusher.mark(self)
 
     def still_writing(self) -> bool:
         """Whether a running callback has written since this was last asked.

@@ -218,14 +218,18 @@ class PollDriver(BaseDriver):
 
     def take_turn(self) -> None:
         """Take a turn given by the flusher; most come of a write to a plain connection."""
+        self.marked = False
         if not self._quick_turn():
             super().take_turn()
 
     def offer(self) -> None:
         """Send what the kernel takes."""
-        if self.connection.state < State.ENDED:
+        connection = self.connection
+        if connection.state < State.ENDED:
             self._blocked = False
             self._flush()
+            if connection.buffered or connection.closing:
+                connection.note_change()
 
     def _flush(self) -> None:
         """Send until nothing waits or the kernel takes no more."""
@@ -314,7 +318,6 @@ class PollDriver(BaseDriver):
                 if waiting is None:
                     await self._park()
                 else:
-                    connection.tell = True
                     await self._run_callbacks(waiting)
                     if not self._quick_turn():
                         self.turn()

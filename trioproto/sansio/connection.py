@@ -187,7 +187,7 @@ class Connection(Transport):
             self._blocked_at = inf
             self.active_at = now
         if waiting != self._counted:
-            self._count_output()
+            self.count_output()
 
     def on_timeout(self, now: float) -> None:
         """Act on the deadline that has passed; do nothing if none has."""
@@ -220,7 +220,7 @@ class Connection(Transport):
                 self._hold_input(data)
         self.draining = True
         self.holds |= holds.DRAINING
-        self._changed()
+        self.note_change()
 
     def cancel(self) -> None:
         """The connection's task is being cancelled from outside."""
@@ -249,7 +249,7 @@ class Connection(Transport):
         self.holds &= ~holds.BUSY
         self._input = None
         self.wire.clear()
-        self._count_output()
+        self.count_output()
         self.protocol.detached()
         self._owner.closed(self)
         self._move(Event.REPORT)
@@ -512,7 +512,7 @@ class Connection(Transport):
         limit = self.settings.write_timeout
         return inf if limit is None else self._blocked_at + limit
 
-    def _count_output(self) -> None:
+    def count_output(self) -> None:
         """Bring the factory's count of waiting bytes up to date."""
         waiting = self.buffered
         change = waiting - self._counted

@@ -189,7 +189,7 @@ class Transport:
             if self.state is State.READ_ENDED:
                 self._set_reason(ConnectionDone())
             self._move(Event.WRITE_EOF)
-            self._changed()
+            self.note_change()
 
     # Ending
 
@@ -214,7 +214,7 @@ class Transport:
             return
         self._set_reason(reason or ConnectionDone())
         self._move(Event.CLOSE)
-        self._changed()
+        self.note_change()
 
     def abort(self, reason: ConnectionClosed | None = None) -> None:
         """End at once: drop what waits, reset the connection.
@@ -247,7 +247,7 @@ class Transport:
         """
         if not self.holds & holds.PAUSED:
             self.holds |= holds.PAUSED
-            self._changed()
+            self.note_change()
 
     def resume_reading(self) -> None:
         """Go on delivering, in order."""
@@ -255,7 +255,7 @@ class Transport:
         if self.holds & lifted:
             self.holds &= ~lifted
             self.active_at = self._driver.time()
-            self._changed()
+            self.note_change()
 
     def set_timeout(self, seconds: float | None) -> None:
         """Change ``idle_timeout`` for this connection, and start it again.
@@ -267,7 +267,7 @@ class Transport:
             raise ValueError("seconds must be above 0, or None")
         self.timeout = seconds
         self.active_at = self._driver.time()
-        self._changed()
+        self.note_change()
 
     # Tasks and the socket
 
@@ -280,7 +280,7 @@ class Transport:
         """
         if not self.closing:
             self._driver.start_soon(async_fn, args)
-            self._changed()
+            self.note_change()
 
     def getsockopt(self, level: int, option: int, buffersize: int = 0) -> int | bytes:
         """Read an option of the socket.
@@ -333,12 +333,12 @@ class Transport:
             if not self._may_write():
                 return
         outbound.append(data)
-        self._changed()
+        self.note_change()
 
     def _may_write(self) -> bool:
         return self.state is State.OPEN or self.state is State.READ_ENDED
 
-    def _changed(self) -> None:
+    def note_change(self) -> None:
         """Have the driver look at all of us, not at the output only."""
         self.holds |= holds.CHANGED
         self._tell_driver()
@@ -375,7 +375,7 @@ class Transport:
         self._set_reason(reason)
         self.broken = True
         self._move(Event.BREAK)
-        self._changed()
+        self.note_change()
 
 
 def _as_bytes(data: object) -> bytes:
