@@ -153,13 +153,13 @@ class StreamDriver(BaseDriver):
                 if result is not None or connection.holds:
                     connection.delivered(result)
                     return
-                size_waiting = connection.outbound.size
-                if size_waiting:
-                    if size_waiting > _CHUNK or self._sending or not protocol.auto_pause:
+                waiting = connection.outbound.size
+                if waiting:
+                    if waiting > _CHUNK or self._sending or not protocol.auto_pause:
                         return
-                    await self._send()
-                if connection.holds:
-                    return
+                    await self._send_run(now)
+                    if connection.holds or connection.outbound.size:
+                        return
                 connection.tell = True
 
     # Sending
@@ -167,29 +167,40 @@ class StreamDriver(BaseDriver):
     async def _send(self) -> None:
         """Send what waits, until nothing does or ``resume_writing`` is due."""
         connection = self.connection
-        wire = connection.wire
         low_water = connection.settings.low_water
-        self._sending = True
-        try:
+        while connection.state < State.ENDED:
+            before = connection.buffered
             connection.encode_output()
-            while (data := wire.peek()) is not None:
-                if len(data) > _CHUNK:
-                    data = memoryview(data)[:_CHUNK]
-                before = connection.buffered
-                connection.output_tried(0, trio.current_time())
-                self.scope.deadlines.arm(self, connection.deadline)
-                connection.tell = True
-                await self._stream.send_all(data)
-                if connection.state >= State.ENDED:
-                    return
-                wire.sent(len(data))
-                connection.output_tried(len(data), trio.current_time())
-                self._notify_waiters()
-                if connection.buffered <= low_water < before:
-                    return
-                connection.encode_output()
+            connection.count_output()
+            await self._send_run(trio.current_time())
+            self._notify_waiters()
+            if not connection.buffered or connection.buffered <= low_water < before:
+                return
+
+    async def _send_run(self, now: float) -> None:
+        """Send one run of at most 64 KiB of what waits."""
+        connection = self.connection
+        wire = connection.wire
+        data = wire.peek()
+        if data is None:
+            return
+        if len(data) > _CHUNK:
+            data = memoryview(data)[:_CHUNK]
+        self._sending = True
+        connection.output_begun(now)
+        entry = self.deadline_entry
+        timeout = connection.settings.write_timeout
+        if timeout is not None and (entry is None or entry.when > now + timeout):
+            self.scope.deadlines.arm(self, connection.deadline)
+        connection.tell = True
+        try:
+            await self._stream.send_all(data)
         except _BROKEN as exc:
             connection.lost(_network_error(exc))
+        else:
+            if connection.state < State.ENDED:
+                wire.sent(len(data))
+                connection.output_tried(len(data), trio.current_time())
         finally:
             self._sending = False
 

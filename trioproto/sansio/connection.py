@@ -175,6 +175,12 @@ class Connection(Transport):
             lingers = self._driver.can_write_eof and not self._eof
             self._move(Event.SHUT_DOWN if lingers else Event.FINISH)
 
+    def output_begun(self, now: float) -> None:
+        """Take it that the driver begins to send, and may have to wait."""
+        self.holds |= holds.UNSENT
+        if self._blocked_at == inf:
+            self._blocked_at = now
+
     def output_tried(self, sent: int, now: float) -> None:
         """Take it that the driver sent *sent* bytes, and could not send more for now."""
         waiting = self.buffered
