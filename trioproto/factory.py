@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Generic, Self
 
-from trioproto.sansio.connection import Connection, unwrap
+from trioproto.sansio.callbacks import unwrap
+from trioproto.sansio.connection import Connection
 from trioproto.sansio.error_log import ErrorLog
 from trioproto.sansio.errors import CallbackError, OutboundOverflow
 from trioproto.sansio.lifecycle import State

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trioproto.runtime.driver import RESET_ON_CLOSE, shielded
+from trioproto.runtime.driver import RESET_ON_CLOSE
 from trioproto.runtime.poll_driver import PollDriver
 from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
+from trioproto.runtime.user_code import shielded
 from trioproto.sansio.addresses import Address, TCPAddress, address_from_sockaddr
 
 if TYPE_CHECKING:

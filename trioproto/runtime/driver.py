@@ -10,17 +10,16 @@ if there is something that only a task can do.
 from __future__ import annotations
 
 import struct
-import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable
 from contextvars import Context
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from trioproto.runtime.groups import merge, split_errors
+from trioproto.runtime.groups import merge
+from trioproto.runtime.user_code import UserCode, call_user, shielded
 from trioproto.sansio import holds
-from trioproto.sansio.connection import Connection
 from trioproto.sansio.errors import CallbackError
 from trioproto.sansio.lifecycle import State
 
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from trioproto.runtime.scope import Scope
     from trioproto.sansio.addresses import Address
 
-AsyncFn = Callable[..., Awaitable[object]]
-
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """The value of ``SO_LINGER`` that makes a close send a reset."""
 
@@ -39,24 +36,7 @@ PATIENCE = 32
 """Ticks for which output may wait for more from an async callback that goes on writing."""
 
 
-@trio.lowlevel.disable_ki_protection
-def call_user(callback: Callable[..., Any], *args: Any) -> Any:
-    """Call user code: a ``KeyboardInterrupt`` may be raised in it, but not around it."""
-    return callback(*args)
-
-
-@trio.lowlevel.disable_ki_protection
-async def await_user(waiting: Awaitable[Any]) -> Any:
-    """The same for what is awaited."""
-    return await waiting
-
-
-def shielded(seconds: float) -> trio.CancelScope:
-    """Open a scope that outer cancellation does not enter, but time does."""
-    return trio.CancelScope(deadline=trio.current_time() + seconds, shield=True)
-
-
-class BaseDriver:
+class BaseDriver(UserCode):
     """The part of a driver that does not depend on the kind of stream.
 
     A subclass moves the bytes: it has ``_serve``, ``turn`` and ``_close``.
@@ -67,14 +47,10 @@ class BaseDriver:
         "_draining",
         "_ended",
         "_file_lock",
-        "_nursery",
         "_parked",
         "_patience",
         "_progress",
         "_size_seen",
-        "_task_scopes",
-        "_to_start",
-        "connection",
         "context",
         "deadline_entry",
         "marked",
@@ -85,21 +61,18 @@ class BaseDriver:
     invoke = staticmethod(call_user)
     time = staticmethod(trio.current_time)
 
-    connection: Connection
     context: Context
 
     def __init__(self, scope: Scope) -> None:
+        super().__init__()
         self.scope = scope
+        self.marked = False
         self.deadline_entry: Entry | None = None
-        self._nursery: trio.Nursery | None = None
         self._parked: trio.lowlevel.Task | None = None
-        self._to_start: list[tuple[AsyncFn, tuple[Any, ...]]] | None = None
-        self._task_scopes: set[trio.CancelScope] | None = None
         self._progress: trio.Event | None = None
         self._closed: trio.Event | None = None
         self._draining: trio.Event | None = None
         self._file_lock: trio.Lock | None = None
-        self.marked = False
         self._ended = False
         self._size_seen = 0
         self._patience = PATIENCE
@@ -181,90 +154,6 @@ class BaseDriver:
             if event is not None:
                 event.set()
 
-    async def _run_callbacks(self, waiting: Coroutine[Any, Any, Any] | None) -> None:
-        """Await async callbacks, as long as one leads to the next.
-
-        Nothing is flushed in between: what they write goes out when they are
-        done, or in a turn of the flusher's when one of them waits.
-        """
-        connection = self.connection
-        while waiting is not None:
-            try:
-                result = await self._run_callback(waiting)
-            except BaseException as exc:
-                self._callback_raised(exc)
-            else:
-                connection.callback_returned(result)
-            waiting = connection.take_pending()
-
-    @types.coroutine
-    @trio.lowlevel.disable_ki_protection
-    def _run_callback(self, waiting: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
-        """Await a callback, and look after what it did only when it waits.
-
-        As ``await waiting``, but for that: most callbacks write last of all, and
-        what follows their end sends it, without a turn of the flusher's.
-        """
-        connection = self.connection
-        connection.tell = False
-        try:
-            trap = waiting.send(None)
-            while True:
-                self._callback_waits()
-                try:
-                    value = yield trap
-                except BaseException as exc:
-                    connection.tell = False
-                    trap = waiting.throw(exc)
-                else:
-                    connection.tell = False
-                    trap = waiting.send(value)
-        except StopIteration as stop:
-            return stop.value
-
-    def _callback_waits(self) -> None:
-        """Have what a callback has done so far looked after."""
-        connection = self.connection
-        new_output = connection.outbound.size and not connection.holds & holds.UNSENT
-        if new_output or connection.holds & holds.CHANGED:
-            self.changed()
-        else:
-            connection.count_output()
-            connection.tell = True
-
-    def _callback_raised(self, exc: BaseException) -> None:
-        """Tell the connection of an error; raise again what must go on up."""
-        errors, rest = split_errors(exc)
-        if errors is not None:
-            self.connection.callback_raised(errors)
-        if rest is exc and not isinstance(exc, trio.Cancelled | BaseExceptionGroup):
-            # KeyboardInterrupt and its like: raised again after the end.
-            self.connection.callback_raised(exc)
-        elif rest is not None:
-            raise rest
-
-    async def _run_task(self, async_fn: AsyncFn, *args: Any) -> None:
-        """Run a task of the user's, until it ends or the connection closes."""
-        scopes = self._task_scopes
-        if scopes is None:
-            scopes = self._task_scopes = set()
-        with trio.CancelScope() as scope:
-            scopes.add(scope)
-            if self.connection.closing:
-                scope.cancel()
-            try:
-                await await_user(async_fn(*args))
-            except BaseException as exc:
-                errors, rest = split_errors(exc)
-                if errors is not None:
-                    self.connection.task_raised(async_fn, errors)
-                if rest is exc:
-                    raise
-                if rest is not None:
-                    raise rest from None
-            finally:
-                scopes.discard(scope)
-
     # Waking the task
 
     async def _park(self) -> None:
@@ -284,21 +173,11 @@ class BaseDriver:
 
     def _stop_user_code(self) -> None:
         """Cancel what must not run on in the state that has been reached."""
+        self._cancel_tasks()
         if self.connection.state >= State.ENDED:
             if self._nursery is not None:
                 self._nursery.cancel_scope.cancel()
             self._wake()
-        self._to_start = None
-        if self._task_scopes:
-            for scope in self._task_scopes:
-                scope.cancel()
-
-    def _start_tasks(self, nursery: trio.Nursery) -> None:
-        """Start the tasks that were asked for before there was a nursery."""
-        self._nursery = nursery
-        to_start, self._to_start = self._to_start, None
-        for async_fn, args in to_start or ():
-            nursery.start_soon(self._run_task, async_fn, *args)
 
     def _notify_waiters(self) -> None:
         """Have those who wait look again."""
@@ -358,15 +237,6 @@ class BaseDriver:
     def read_rest(self) -> list[bytes]:
         """Return what can be read without waiting: nothing, in general."""
         return []
-
-    def start_soon(self, async_fn: AsyncFn, args: tuple[Any, ...]) -> None:
-        """Start a task now, or as soon as there is a nursery."""
-        if self._nursery is not None:
-            self._nursery.start_soon(self._run_task, async_fn, *args)
-            return
-        if self._to_start is None:
-            self._to_start = []
-        self._to_start.append((async_fn, args))
 
     def getsockopt(self, level: int, option: int, buffersize: int = 0) -> int | bytes:
         """Read an option of the socket."""

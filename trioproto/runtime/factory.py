@@ -11,10 +11,10 @@ import trio
 
 from trioproto.factory import Factory as PureFactory
 from trioproto.factory import P
-from trioproto.runtime.driver import shielded
 from trioproto.runtime.groups import ungrouped, users_block
 from trioproto.runtime.scope import Scope, open_scope
 from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
+from trioproto.runtime.user_code import shielded
 from trioproto.sansio.settings import Settings
 
 if TYPE_CHECKING:

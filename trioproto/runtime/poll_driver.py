@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from trioproto.runtime.driver import RESET_ON_CLOSE, BaseDriver, call_user
+from trioproto.runtime.driver import RESET_ON_CLOSE, BaseDriver
+from trioproto.runtime.user_code import call_user
 from trioproto.sansio.lifecycle import State
 
 if TYPE_CHECKING:
@@ -103,9 +104,12 @@ class PollDriver(BaseDriver):
             pieces.clear()
             try:
                 sent = self._socket.send(data)
-            except OSError:
-                # The general way meets it again.
+            except BlockingIOError:
                 sent = 0
+            except OSError as exc:
+                # The kernel tells an error only once.
+                connection.lost(exc)
+                return False
             if sent == len(data):
                 outbound.size = 0
             else:

@@ -20,9 +20,9 @@ import trio
 
 from trioproto.runtime.admission import Admission
 from trioproto.runtime.deadlines import Deadlines
-from trioproto.runtime.driver import shielded
 from trioproto.runtime.flusher import Flusher
 from trioproto.runtime.poller import SUPPORTED, Poller
+from trioproto.runtime.user_code import shielded
 from trioproto.sansio import holds
 from trioproto.sansio.errors import ServerCancelled, ServerDraining
 

@@ -12,9 +12,9 @@ import trio
 from trioproto.endpoints import TCPServerEndpoint, parse_endpoint
 from trioproto.factory import Connections, P
 from trioproto.runtime.acceptor import Doorman, SocketAcceptor, StreamAcceptor
-from trioproto.runtime.driver import shielded
 from trioproto.runtime.groups import ungrouped, users_block
 from trioproto.runtime.poller import SUPPORTED
+from trioproto.runtime.user_code import shielded
 from trioproto.sansio.addresses import Address, UnknownAddress, address_from_sockaddr
 
 if TYPE_CHECKING:

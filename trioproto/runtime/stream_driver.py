@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from trioproto.runtime.driver import RESET_ON_CLOSE, BaseDriver, call_user, shielded
+from trioproto.runtime.driver import RESET_ON_CLOSE, BaseDriver
+from trioproto.runtime.user_code import call_user, shielded
 from trioproto.sansio.addresses import Address, UnknownAddress, address_from_sockaddr
 from trioproto.sansio.errors import NotSupported
 from trioproto.sansio.lifecycle import State

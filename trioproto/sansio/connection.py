@@ -12,21 +12,20 @@ it asks for:
 * ``deadline``: when to call ``on_timeout``, unless it has moved by then;
 * ``state``: from ``ENDED`` on, stop user code, close, then ``report_lost``.
 
-Callbacks never nest: whatever becomes due while one runs is kept as state, and
-``advance`` makes the calls that are due, one after the other. So there is no
-queue of calls, and what a later event has made pointless is never called.
+Which callback is due follows from the state alone: ``advance`` makes those that
+are, one after the other, until one is async. So there is no queue of calls, and
+what a later event has made pointless is never called.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Iterable
 from math import inf
-from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trioproto.sansio import holds
+from trioproto.sansio.callbacks import Callbacks
 from trioproto.sansio.errors import (
-    CallbackError,
     CallbackTimeout,
     CloseTimeout,
     ConnectionClosed,
@@ -40,7 +39,6 @@ from trioproto.sansio.errors import (
 )
 from trioproto.sansio.lifecycle import Event, State
 from trioproto.sansio.outbound import OutboundBuffer
-from trioproto.sansio.transport import Transport
 
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
@@ -49,17 +47,11 @@ if TYPE_CHECKING:
     from trioproto.sansio.protocol import Protocol
     from trioproto.sansio.settings import Settings
 
-Callback = Callable[..., Any]
 
-
-class Connection(Transport):
+class Connection(Callbacks):
     """The state of one connection; see the module for the contract.
 
     Attributes:
-        protocol: the user's object.
-        pending: the coroutine of an async callback that has not been begun.
-        crash: an exception that the driver has to raise in the connection's
-            task after everything else, or ``None``.
         sending_file: whether the driver sends a file just now, and what is
             written has to wait behind it.
         shut: whether our side has been shut down.
@@ -68,20 +60,13 @@ class Connection(Transport):
 
     __slots__ = (
         "_blocked_at",
-        "_busy_since",
         "_counted",
         "_eof",
-        "_in_eof",
         "_input",
         "_layers",
         "_made",
-        "_owner",
         "_quiesced",
-        "_running",
         "_writing_paused",
-        "crash",
-        "pending",
-        "protocol",
         "sending_file",
         "shut",
         "wire",
@@ -97,18 +82,11 @@ class Connection(Transport):
         local: Address,
         layers: Iterable[Layer] = (),
     ) -> None:
-        super().__init__(driver, settings, peer, local)
-        self.protocol = protocol
-        self.pending: Coroutine[Any, Any, Any] | None = None
-        self.crash: BaseException | None = None
-        self._owner = owner
+        super().__init__(protocol, owner, driver, settings, peer, local)
         self._layers = tuple(layers)
         self.wire = OutboundBuffer() if self._layers else self.outbound
-        self._running: Callback | None = None
-        self._busy_since = inf
         self._input: list[bytes] | None = None
         self._eof = False
-        self._in_eof = False
         self._made = False
         self._quiesced = False
         self.shut = False
@@ -232,20 +210,6 @@ class Connection(Transport):
         """The connection's task is being cancelled from outside."""
         self._break(ServerCancelled())
 
-    def callback_returned(self, result: Any) -> None:
-        """Take the result of the coroutine that was ``pending``."""
-        self._finished(self._no_longer_busy(), result)
-        self.advance()
-        self._restart_idle_clock()
-
-    def callback_raised(self, exc: BaseException) -> None:
-        """Take the exception of the coroutine that was ``pending``."""
-        self.failed(self._name(self._no_longer_busy()), exc)
-
-    def task_raised(self, async_fn: Callback, exc: BaseException) -> None:
-        """Take the exception of a task of this connection."""
-        self.failed(getattr(async_fn, "__qualname__", repr(async_fn)), exc)
-
     def report_lost(self) -> None:
         """Make the last callback; an async one is then ``pending``."""
         assert self.reason is not None
@@ -275,11 +239,6 @@ class Connection(Transport):
         """Take it that the driver looks at everything now."""
         self.tell = False
         self.holds &= ~holds.CHANGED
-
-    def take_pending(self) -> Coroutine[Any, Any, Any] | None:
-        """Take over the coroutine that is to be awaited now, if there is one."""
-        pending, self.pending = self.pending, None
-        return pending
 
     @property
     def wants_read(self) -> bool:
@@ -344,90 +303,11 @@ class Connection(Transport):
         elif held & holds.INPUT and not held & holds.NO_DELIVERY:
             self.holds &= ~holds.INPUT
             if self._eof:
-                self._in_eof = True
-                self._call(self.protocol.eof_received)
+                self._call_eof_received()
             return True
         return False
 
-    def delivered(self, result: Any) -> None:
-        """Take what a driver's own call of ``data_received`` returned."""
-        if result is not None:
-            self._returned(self.protocol.data_received, result)
-        self.advance()
-
-    def data_received_raised(self, exc: BaseException) -> None:
-        """Take what a driver's own call of ``data_received`` raised."""
-        self.failed(self._name(self.protocol.data_received), exc)
-
-    def failed(self, name: str, exc: BaseException) -> None:
-        """End the connection because user code raised *exc*."""
-        exc = unwrap(exc)
-        if self._is_own_end(exc):
-            return
-        reason = CallbackError(name)
-        reason.__cause__ = exc
-        if not isinstance(exc, Exception) or self.settings.callback_errors == "raise":
-            self._crash(exc)
-        else:
-            self._owner.report(self.peer, reason)
-        self._break(reason)
-
-    def _is_own_end(self, exc: BaseException) -> bool:
-        """Whether *exc* only says that this connection has ended (from ``send``, say)."""
-        if isinstance(exc, BaseExceptionGroup):
-            return all(map(self._is_own_end, exc.exceptions))
-        return exc is self.reason
-
-    def _name(self, callback: Callback) -> str:
-        return f"{type(self.protocol).__qualname__}.{getattr(callback, '__name__', callback)}"
-
-    def _crash(self, exc: BaseException) -> None:
-        """Keep *exc* to be raised, with what is kept already."""
-        if self.crash is None:
-            self.crash = exc
-        else:
-            self.crash = BaseExceptionGroup("errors in one connection", [self.crash, exc])
-
-    def _call(self, callback: Callback, *args: Any) -> None:
-        try:
-            result = self._driver.invoke(callback, *args)
-        except BaseException as exc:
-            self.failed(self._name(callback), exc)
-        else:
-            self._returned(callback, result)
-
-    def _returned(self, callback: Callback, result: Any) -> None:
-        """Take what a callback returned: an async one is only begun later."""
-        if type(result) is CoroutineType or isinstance(result, Coroutine):
-            self.pending = result
-            self._running = callback
-            if self.settings.callback_timeout is not None:
-                self._busy_since = self._driver.time()
-            self.holds |= holds.BUSY
-        else:
-            self._finished(callback, result)
-
-    def _finished(self, callback: Callback, result: Any) -> None:
-        if self._in_eof and (result is None or isinstance(result, bool)):
-            self._in_eof = False
-            self._end_of_input(keep_open=bool(result))
-        elif result is not None:
-            wrong = TypeError(f"{self._name(callback)} returned {result!r:.100}, not None")
-            self.failed(self._name(callback), wrong)
-
-    def _no_longer_busy(self) -> Callback:
-        callback = self._running
-        assert callback is not None
-        self._running = None
-        self.holds &= ~holds.BUSY
-        return callback
-
-    def _restart_idle_clock(self) -> None:
-        """From now on, unless another callback runs, we wait for the peer."""
-        if not self.holds & holds.BUSY:
-            self.active_at = self._driver.time()
-
-    def _end_of_input(self, keep_open: bool) -> None:
+    def _end_of_input(self, *, keep_open: bool) -> None:
         if self.state >= State.FLUSHING:
             return
         if keep_open:
@@ -525,10 +405,3 @@ class Connection(Transport):
         if change:
             self._counted = waiting
             self._owner.output_waits(self, change)
-
-
-def unwrap(exc: BaseException) -> BaseException:
-    """Take an exception out of groups that hold nothing else."""
-    while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
-        exc = exc.exceptions[0]
-    return exc
