@@ -450,9 +450,10 @@ class PollService(ServerService):
 
 
 class MemoryPeer(Peer):
-    def __init__(self, to_server: Pipe, from_server: Pipe) -> None:
+    def __init__(self, to_server: Pipe, from_server: Pipe, stream: PlainPipeStream) -> None:
         self.to_server = to_server
         self.from_server = from_server
+        self.stream = stream
 
     async def send(self, data: bytes) -> None:
         await self.to_server.put(data)
@@ -528,7 +529,8 @@ def pipe_pair(service: Service) -> tuple[MemoryPeer, PlainPipeStream]:
     capacity = SMALL if service.small_buffers else ROOMY
     to_server, from_server = Pipe(ROOMY), Pipe(capacity)
     kind = PipeStream if service.half_close else PlainPipeStream
-    return MemoryPeer(to_server, from_server), kind(to_server, from_server)
+    stream = kind(to_server, from_server)
+    return MemoryPeer(to_server, from_server, stream), stream
 
 
 def small_socket() -> socket.socket:

@@ -63,6 +63,7 @@ class PlainPipeStream(trio.abc.Stream):
         self.incoming = incoming
         self.outgoing = outgoing
         self.closed = False
+        self.closed_gracefully = False
         self._sending = False
         self._receiving = False
 
@@ -96,6 +97,7 @@ class PlainPipeStream(trio.abc.Stream):
         self.outgoing.change(ended=True, writer_closed=True)
         self.incoming.change(reader_closed=True)
         await trio.lowlevel.checkpoint()
+        self.closed_gracefully = True  # not cancelled, as one that is forced to close is
 
     is_cut = False
     """Whether closing without EOF shows as a cut to the other end."""

@@ -283,6 +283,21 @@ async def test_the_same_error_is_logged_with_at_most_ten_tracebacks_a_minute(
     assert sum(bool(record.exc_info) for record in logged_errors) == 10
 
 
+@pytest.mark.drivers(*ASYNC)  # whose service has an end
+async def test_errors_that_were_not_logged_are_counted(
+    serving: Serving, logged_errors: Log
+) -> None:
+    async with serving(Factory(lambda: Recorder(data_received=boom))) as service:
+        for _ in range(37):
+            peer = await service.connect()
+            await peer.send(b"go")
+            await peer.settle()
+    counted = [record.getMessage() for record in logged_errors if not record.exc_info]
+    assert len(counted) == 1
+    assert "27" in counted[0]
+    assert "BoomError" in counted[0]
+
+
 async def test_other_errors_are_logged_beside_one_that_repeats(
     serving: Serving, logged_errors: Log
 ) -> None:

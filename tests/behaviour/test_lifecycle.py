@@ -442,6 +442,19 @@ async def test_close_does_not_linger_where_eof_cannot_be_sent_alone(
         await peer.settle()
         assert type(protocol.reason) is ConnectionDone
         assert await peer.receive_all() == (b"bye", "eof")
+        assert peer.stream.closed_gracefully  # type: ignore[attr-defined]
+
+
+@pytest.mark.drivers(*IN_MEMORY)
+@pytest.mark.parametrize("half_close", [True, False])
+async def test_an_abort_closes_a_stream_by_force(connect: Connecting, half_close: bool) -> None:
+    protocol = Recorder()
+    async with connect(protocol, half_close=half_close) as peer:
+        protocol.transport.abort()
+        await peer.settle()
+        assert protocol.lost
+        assert peer.stream.closed  # type: ignore[attr-defined]
+        assert not peer.stream.closed_gracefully  # type: ignore[attr-defined]
 
 
 async def test_a_reset_is_reported_as_a_loss_with_its_cause(connect: Connecting) -> None:

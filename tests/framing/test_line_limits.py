@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ Base = type[Lines | OnlyLines]
 
 
 def limited(base: Base, limit: int = LIMIT, **attributes: object) -> Lines | OnlyLines:
-    made = type("Limited", (base,), {"max_length": limit, **attributes})
+    made: Any = type("Limited", (base,), {"max_length": limit, **attributes})
     receiver: Lines | OnlyLines = made()
     return receiver
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.framing.receivers import Lines, OnlyLines, connect, every_split, feed
@@ -69,7 +71,7 @@ def test_eof_reports_how_much_of_a_line_it_cut_off(
 def test_the_delimiter_may_be_any_bytes(
     base: type[Lines | OnlyLines], delimiter: bytes, data: bytes, lines: list[bytes]
 ) -> None:
-    receiver_class = type("Delimited", (base,), {"delimiter": delimiter})
+    receiver_class: Any = type("Delimited", (base,), {"delimiter": delimiter})
     for pieces in every_split(data):
         receiver = receiver_class()
         feed(connect(receiver), pieces)

@@ -17,9 +17,9 @@ from trioproto.errors import ConnectionDone, ServerCancelled
 
 
 def offer(listener: QueueListener) -> MemoryPeer:
-    to_server, from_server = Pipe(1 << 16), Pipe(1 << 16)
-    listener.offer(PipeStream(to_server, from_server))
-    return MemoryPeer(to_server, from_server)
+    peer, stream = pipe_pair()
+    listener.offer(stream)
+    return peer
 
 
 async def test_a_socket_listener_is_served_and_closed() -> None:
@@ -66,14 +66,15 @@ async def test_listeners_are_closed_when_another_endpoint_is_bad() -> None:
 
 async def test_listeners_are_closed_when_the_server_is_cancelled() -> None:
     listener = QueueListener()
+    addresses: list[object] = []
     with trio.CancelScope() as scope:
         async with open_server(Factory(Greeter), listener, LOOPBACK) as server:
-            address = server.addresses[-1]
+            addresses.append(server.addresses[-1])
             scope.cancel()
             await trio.sleep_forever()
     assert listener.closed
     with pytest.raises(ConnectionRefusedError):
-        dial(address)
+        dial(addresses[0])
 
 
 async def test_the_protocol_is_built_before_it_is_made_and_then_is_in_connections() -> None:
@@ -122,7 +123,8 @@ async def test_many_connections_are_accepted_at_once() -> None:
 
 def pipe_pair() -> tuple[MemoryPeer, PipeStream]:
     to_server, from_server = Pipe(1 << 16), Pipe(1 << 16)
-    return MemoryPeer(to_server, from_server), PipeStream(to_server, from_server)
+    stream = PipeStream(to_server, from_server)
+    return MemoryPeer(to_server, from_server, stream), stream
 
 
 async def test_run_protocol_serves_one_stream_and_returns_the_reason() -> None:

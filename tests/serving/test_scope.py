@@ -160,8 +160,6 @@ async def test_the_lifespan_ends_after_the_last_connection_when_cancelled_too() 
                 await peer.receive_exactly(5)
             scope.cancel()
     assert factory.log == ["entered", *["lost: ServerCancelled"] * 2, "left with 0"]
-    for peer in peers:
-        await peer.aclose()
 
 
 class StartsAndStops(Factory[Any]):
@@ -213,7 +211,6 @@ async def test_stop_comes_after_the_last_connection_when_cancelled_too(
             await peer.receive_exactly(5)
             scope.cancel()
     assert factory.log == ["started", "stopped with 0"]
-    await peer.aclose()
 
 
 @pytest.mark.parametrize("factory_class", [StartsAndStops, StartsAndStopsAsync])

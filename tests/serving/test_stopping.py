@@ -113,7 +113,6 @@ async def test_cancelling_open_server_ends_at_once(autojump_clock: MockClock) ->
     assert scope.cancelled_caught
     assert factory.log == ["entered", "lost: ServerCancelled", "left with 0"]
     assert autojump_clock.current_time() < 1
-    await peer.aclose()
 
 
 async def test_a_drain_accepts_no_more_but_keeps_what_is_open(autojump_clock: MockClock) -> None:
