@@ -158,7 +158,12 @@ class Factory(Generic[P]):
             await stopping
 
     def connect(
-        self, driver: Driver, peer: Address, local: Address, layers: Iterable[Layer] = ()
+        self,
+        driver: Driver,
+        peer: Address,
+        local: Address,
+        layers: Iterable[Layer] = (),
+        settings: Settings | None = None,
     ) -> Connection | None:
         """Build a protocol and its connection, not opened yet.
 
@@ -169,19 +174,20 @@ class Factory(Generic[P]):
             CallbackError: ``build_protocol`` failed, which is logged.
             Exception: the same with ``callback_errors="raise"``: as it was.
         """
+        settings = settings or self.settings
         try:
             protocol = driver.invoke(self.build_protocol, peer)
             if protocol is None:
                 return None
-            _check_protocol(protocol)
+            check_protocol(protocol)
         except Exception as exc:
-            if self.settings.callback_errors == "raise":
+            if settings.callback_errors == "raise":
                 raise
             reason = CallbackError(self.build_protocol.__qualname__)
             reason.__cause__ = unwrap(exc)
             self.report(peer, reason)
             raise reason from exc
-        return Connection(protocol, self, driver, self.settings, peer, local, layers)
+        return Connection(protocol, self, driver, settings, peer, local, layers)
 
     # The books, for the connections
 
@@ -221,12 +227,18 @@ def _class_settings(cls: type) -> Settings:
     return Settings(**{name: getattr(cls, name) for name in names if hasattr(cls, name)})
 
 
-def _check_protocol(protocol: object) -> None:
+def check_protocol(protocol: object) -> None:
+    """Refuse what is no protocol, or one that has a connection.
+
+    Raises:
+        TypeError: it is none; a coroutine is closed.
+        RuntimeError: it is in use already.
+    """
     if not isinstance(protocol, Protocol):
         close = getattr(protocol, "close", None)
         if isinstance(protocol, Awaitable) and close is not None:
             close()
-        raise TypeError(f"build_protocol returned {protocol!r:.100}, not a Protocol")
+        raise TypeError(f"{protocol!r:.100} is not a Protocol")
     transport = getattr(protocol, "transport", None)
     if transport is not None and transport.state < State.LOST:
-        raise RuntimeError("build_protocol returned a protocol that is in use already")
+        raise RuntimeError(f"{protocol!r:.100} is in use already")

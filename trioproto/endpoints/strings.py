@@ -105,9 +105,10 @@ def _number(words: _Words, name: str, low: int, high: int) -> int | None:
     value = words.keywords.pop(name, None)
     if value is None:
         return None
-    if not (value.isascii() and value.isdigit()) or not low <= int(value[:12]) <= high:
+    digits = value.lstrip("0")[:12] or "0"
+    if not (value.isascii() and value.isdigit()) or not low <= int(digits) <= high:
         raise words.error(f"{name} must be a number from {low} to {high}, not {value!r}")
-    return int(value)
+    return int(digits)
 
 
 _KINDS: dict[str, Callable[[_Words], TCPServerEndpoint]] = {

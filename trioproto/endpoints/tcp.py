@@ -25,6 +25,9 @@ class TCPServerEndpoint:
         backlog: connections that the kernel keeps; by default the factory's.
         ipv6: whether to bind IPv6 addresses only (never both in one socket).
         text: the endpoint as the user wrote it, for messages.
+
+    Raises:
+        ValueError: the port is out of range.
     """
 
     def __init__(
@@ -36,6 +39,8 @@ class TCPServerEndpoint:
         ipv6: bool = False,
         text: str | None = None,
     ) -> None:
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port must be from 0 to 65535, not {port}")
         self.port = port
         self.interface = interface
         self.backlog = backlog

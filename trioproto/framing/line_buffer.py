@@ -14,6 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+_CHUNKS = 64
+"""Chunks of an unfinished line that are kept apart."""
+
 
 class LineBuffer:
     """Cuts bytes at a delimiter.
@@ -94,7 +97,12 @@ class LineBuffer:
             self._keep(rest)
 
     def _keep(self, data: bytes) -> None:
-        self._chunks.append(data)
+        chunks = self._chunks
+        chunks.append(data)
+        if len(chunks) > _CHUNKS:
+            # Tiny chunks cost more than their bytes; the half-full tail is joined,
+            # so that a byte is copied a number of times that grows as a logarithm.
+            chunks[:] = _joined(chunks)
         self._size += len(data)
         overlap = len(self._delimiter) - 1
         self._tail = (self._tail + data[-overlap:])[-overlap:] if overlap else b""
@@ -103,3 +111,15 @@ class LineBuffer:
         self._chunks = []
         self._size = 0
         self._tail = b""
+
+
+def _joined(chunks: list[bytes]) -> list[bytes]:
+    """Join neighbours until each chunk is at least twice as long as what follows it."""
+    joined: list[bytes] = []
+    rest = chunks
+    size = sum(map(len, chunks))
+    while len(rest) > 1 and 2 * len(rest[0]) >= size:
+        size -= len(rest[0])
+        joined.append(rest[0])
+        rest = rest[1:]
+    return [*joined, b"".join(rest)]

@@ -91,6 +91,10 @@ class LineOnlyReceiver(Protocol):
         waiting = self._deliver_until_async()
         if not isinstance(waiting, Coroutine):
             return waiting
+        if self.transport.settings.callback_timeout is not None:
+            # Each callback has its own time, so each is awaited alone.
+            self.transport.hold_frames()
+            return waiting
         self._waiting = waiting
         return self._deliver_rest()
 

@@ -78,7 +78,6 @@ class Doorman:
 
     def admit_socket(self, sock: socket.socket, peer: Address, local: Address, slot: Slot) -> None:
         """Start the connection's task on an accepted socket."""
-        assert self.scope.poller is not None
         driver = PollDriver(self.scope, self.scope.poller, sock)
         self.nursery.start_soon(driver.run, peer, local, slot)
 

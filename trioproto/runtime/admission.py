@@ -29,6 +29,10 @@ class Admission:
     def __init__(self, max_connections: int | None) -> None:
         self._limiter = trio.CapacityLimiter(inf if max_connections is None else max_connections)
 
+    def set_limit(self, max_connections: int | None) -> None:
+        """Change the limit; who is over it already stays."""
+        self._limiter.total_tokens = inf if max_connections is None else max_connections
+
     def try_slot(self) -> Slot | None:
         """Take a slot if one is free."""
         slot = Slot(self._limiter)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from trioproto.runtime.ended import EndedDriver
 from trioproto.runtime.groups import merge
 from trioproto.runtime.user_code import UserCode, call_user, shielded
 from trioproto.sansio import holds
@@ -45,7 +46,6 @@ class BaseDriver(UserCode):
     __slots__ = (
         "_closed",
         "_draining",
-        "_ended",
         "_file_lock",
         "_parked",
         "_patience",
@@ -66,6 +66,7 @@ class BaseDriver(UserCode):
     def __init__(self, scope: Scope) -> None:
         super().__init__()
         self.scope = scope
+        scope.entered()
         self.marked = False
         self.deadline_entry: Entry | None = None
         self._parked: trio.lowlevel.Task | None = None
@@ -73,7 +74,6 @@ class BaseDriver(UserCode):
         self._closed: trio.Event | None = None
         self._draining: trio.Event | None = None
         self._file_lock: trio.Lock | None = None
-        self._ended = False
         self._size_seen = 0
         self._patience = PATIENCE
 
@@ -90,7 +90,6 @@ class BaseDriver(UserCode):
                 ``callback_errors`` is ``"raise"``.
         """
         self.context = trio.lowlevel.current_task().context
-        self.scope.entered()
         raised: BaseException | None = None
         try:
             try:
@@ -146,13 +145,16 @@ class BaseDriver(UserCode):
         await self._close(reset=connection.broken)
         connection.report_lost()
         last = connection.take_pending()
-        if last is not None:
-            with shielded(connection.settings.cleanup_timeout):
-                await self._run_callbacks(last)
-        self._ended = True
-        for event in (self._progress, self._draining, self._closed):
-            if event is not None:
-                event.set()
+        try:
+            if last is not None:
+                with shielded(connection.settings.cleanup_timeout):
+                    await self._run_callbacks(last)
+        finally:
+            reason = connection.end_as_error()
+            connection.let_go(EndedDriver(reason, can_write_eof=self.can_write_eof))
+            for event in (self._progress, self._draining, self._closed):
+                if event is not None:
+                    event.set()
 
     # Waking the task
 
@@ -210,7 +212,7 @@ class BaseDriver(UserCode):
         """Have a turn soon."""
         if not self.marked:
             self.marked = True
-            if self.connection.holds & holds.BUSY:
+            if self.connection.holds & holds.BUSY and not self.connection.closing:
                 self.scope.flusher.mark_busy(self)
             else:
                 self.scope.flusher.mark(self)
@@ -258,22 +260,19 @@ class BaseDriver(UserCode):
             lambda: connection.closing or connection.buffered < connection.settings.high_water
         )
         if connection.closing:
-            assert connection.reason is not None
-            raise connection.reason
+            raise connection.end_as_error()
 
     async def wait_closed(self) -> None:
         """Wait until ``connection_lost`` has returned."""
         if self._closed is None:
             self._closed = trio.Event()
-            if self._ended:
-                self._closed.set()
         await self._closed.wait()
 
     async def wait_draining(self) -> None:
         """Wait until the server drains, or the connection ends."""
         if self._draining is None:
             self._draining = trio.Event()
-            if self.connection.draining or self.connection.state is State.LOST:
+            if self.connection.draining:
                 self._draining.set()
         await self._draining.wait()
 
@@ -290,24 +289,31 @@ class BaseDriver(UserCode):
     async def send_file(self, path: str | PathLike[str], offset: int, count: int | None) -> int:
         """Send a file in its place among other output."""
         connection = self.connection
+        if connection.closing or not connection.may_write:
+            await trio.lowlevel.checkpoint()
+            if connection.closing:
+                raise connection.end_as_error()
+            return 0
         if self._file_lock is None:
             self._file_lock = trio.Lock()
-        async with self._file_lock, await trio.open_file(path, "rb") as file:
-            await self._wait_until(lambda: connection.closing or not connection.buffered)
-            if connection.closing:
-                assert connection.reason is not None
-                raise connection.reason
-            connection.sending_file = True
+        try:
+            self._file_lock.acquire_nowait()
+        except trio.WouldBlock:
+            await self._file_lock.acquire()
+        # Up to here nothing was awaited, unless another file is on its way.
+        try:
+            connection.begin_file()
             try:
-                sent = await self._copy_file(file.wrapped, offset, count)
+                async with await trio.open_file(path, "rb") as file:
+                    await self._wait_until(connection.file_is_next)
+                    sent = await self._copy_file(file.wrapped, offset, count)
             finally:
-                connection.sending_file = False
-                connection.output_tried(0, trio.current_time())
-                self.changed()
-            if connection.state >= State.ENDED:
-                assert connection.reason is not None
-                raise connection.reason
-            return sent
+                connection.end_file()
+        finally:
+            self._file_lock.release()
+        if connection.state >= State.ENDED:
+            raise connection.end_as_error()
+        return sent
 
     async def _copy_file(self, file: Any, offset: int, count: int | None) -> int:
         """Send a part of an open file; stop early if the connection ends."""

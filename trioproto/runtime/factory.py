@@ -42,6 +42,17 @@ class Factory(PureFactory[P]):  # noqa: D101
             raise RuntimeError("the factory is not being served")
         return self._server
 
+    def configure(self, **changes: Any) -> None:
+        """Replace settings: limits at once, the rest for connections accepted from now on.
+
+        Raises:
+            TypeError: an unknown name.
+            ValueError: a value out of its range; nothing is changed.
+        """
+        super().configure(**changes)
+        if self._scope is not None:
+            self._scope.admission.set_limit(self.settings.max_connections)
+
     async def handle(self, stream: trio.abc.Stream) -> None:
         """Serve one connection over *stream* until it ends; a handler for trio.
 
@@ -126,7 +137,8 @@ class Factory(PureFactory[P]):  # noqa: D101
         kind = type(self)
         own = (kind.lifespan, kind.start_factory, kind.stop_factory)
         plain = (Factory.lifespan, Factory.start_factory, Factory.stop_factory)
-        return own == plain and self.settings.max_connections == Settings().max_connections
+        limit = self.settings.max_connections
+        return own == plain and limit in (None, Settings().max_connections)
 
     async def _handle_in(self, scope: Scope, stream: trio.abc.Stream) -> None:
         slot = scope.admission.try_slot()
@@ -141,5 +153,10 @@ class Factory(PureFactory[P]):  # noqa: D101
                 with shielded(self.settings.cleanup_timeout):
                     await trio.aclose_forcefully(stream)
                 raise
+        if scope.ended:
+            slot.release()
+            with shielded(self.settings.cleanup_timeout):
+                await trio.aclose_forcefully(stream)
+            return
         peer, local = stream_addresses(stream)
         await StreamDriver(scope, stream).run(peer, local, slot)

@@ -47,6 +47,13 @@ class Flusher:
         self._busy.append(driver)
         self._wake()
 
+    def give_all_turns(self) -> None:
+        """Give turns until nothing is marked, when there is no task to do so any more."""
+        self._marked += self._busy
+        self._busy = []
+        while self._marked:
+            self.give_turns()
+
     def begin_batch(self) -> None:
         """The poller begins a batch, and will end it without waiting."""
         self._in_batch = True

@@ -15,6 +15,7 @@ would otherwise be reported for ever.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
@@ -35,6 +36,8 @@ _READING = EPOLLIN | EPOLLRDHUP
 _UNWATCHED = -1
 _REST_READS = 16
 """Reads of ``read_size`` with which a drain empties the kernel's buffer."""
+_FILE_ERRORS = {errno.EIO, errno.EISDIR, errno.EBADF, errno.ENOMEM, errno.EACCES}
+"""What ``sendfile`` reports of the file; the rest concerns the socket."""
 _FILE_CHUNK = 1024 * 1024
 
 
@@ -170,9 +173,10 @@ class PollDriver(BaseDriver):
         try:
             while len(chunks) < _REST_READS and (data := self._socket.recv(size)):
                 chunks.append(data)
-        except OSError:
-            # Nothing more, or a loss, which the epoll reports.
+        except BlockingIOError:
             pass
+        except OSError as exc:
+            self.connection.lost(exc)
         return chunks
 
     def _input_ended(self, error: OSError | None) -> None:
@@ -203,7 +207,6 @@ class PollDriver(BaseDriver):
         """Make the callbacks that are due, send, and see what to wait for."""
         connection = self.connection
         connection.begin_turn()
-        connection.advance()
         if connection.state < State.ENDED:
             self._flush()
             connection.advance()
@@ -239,7 +242,7 @@ class PollDriver(BaseDriver):
         """Send until nothing waits or the kernel takes no more."""
         connection = self.connection
         connection.encode_output()
-        if self._blocked or connection.sending_file:
+        if self._blocked:
             return
         wire = connection.wire
         total = 0
@@ -281,7 +284,7 @@ class PollDriver(BaseDriver):
             self._watch(self._interest & ~EPOLLOUT | wanted)
         elif wanted:
             self._watch(wanted)
-        if connection.buffered and not self._blocked and not connection.sending_file:
+        if connection.sendable and not self._blocked:
             # A callback has written after the flush: one round a tick.
             self.changed()
         else:
@@ -317,14 +320,19 @@ class PollDriver(BaseDriver):
         connection = self.connection
         async with trio.open_nursery() as nursery:
             self._start_tasks(nursery)
-            while connection.state < State.ENDED:
-                waiting = connection.take_pending()
-                if waiting is None:
-                    await self._park()
-                else:
-                    await self._run_callbacks(waiting)
-                    if not self._quick_turn():
-                        self.turn()
+            try:
+                while connection.state < State.ENDED:
+                    waiting = connection.take_pending()
+                    if waiting is None:
+                        await self._park()
+                    else:
+                        await self._run_callbacks(waiting)
+                        if not self._quick_turn():
+                            self.turn()
+            except BaseException:
+                # Before the nursery closes: nothing may be started in it any more.
+                connection.cancel()
+                raise
             nursery.cancel_scope.cancel()
 
     async def _close(self, *, reset: bool) -> None:
@@ -355,19 +363,31 @@ class PollDriver(BaseDriver):
                 break
             size = _FILE_CHUNK if count is None else min(_FILE_CHUNK, count - total)
             try:
-                sent = os.sendfile(self._socket.fileno(), file.fileno(), offset + total, size)
+                sent = self._send_part(file.fileno(), offset + total, size)
             except BlockingIOError:
                 self._blocked = True
                 connection.output_tried(0, trio.current_time())
-                self.changed()
+                connection.note_change()
                 await self._wait_until(lambda: not self._blocked)
                 continue
-            except ConnectionError as exc:
+            except OSError as exc:
+                if exc.errno in _FILE_ERRORS:
+                    raise
                 connection.lost(exc)
-                self.changed()
+                connection.note_change()
                 break
             if not sent:
                 break
             total += sent
             connection.output_tried(sent, trio.current_time())
         return total
+
+    def _send_part(self, fd: int, offset: int, size: int) -> int:
+        """Send some of a file; by way of our own memory if the kernel cannot."""
+        try:
+            return os.sendfile(self._socket.fileno(), fd, offset, size)
+        except OSError as exc:
+            if exc.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+        data = os.pread(fd, min(size, 65536), offset)
+        return self._socket.send(data) if data else 0

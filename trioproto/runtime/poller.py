@@ -4,11 +4,12 @@ Waiting through trio for each socket costs more than the work that an event
 leads to. So one task waits, with ``wait_readable`` on the epoll's own
 descriptor, and hands each event to its driver at once, in batches.
 
-A batch is one synchronous pass over at most 64 events or 5 ms. It ends with a
-checkpoint, so that other tasks are never kept waiting longer by the number of
-connections. Events left over when the time is up go first in the next batch;
-every connection does one ``recv`` a turn. The order is the kernel's, which
-takes level-triggered descriptors in rotation.
+A batch is one synchronous pass over at most 64 events or 5 ms, asking the epoll
+again as long as it has some at once. It ends with a checkpoint, so that other
+tasks are never kept waiting longer by the number of connections. Events left
+over when the time is up go first in the next batch; a connection does one
+``recv`` for each event. The order is the kernel's, which takes level-triggered
+descriptors in rotation.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Poller:
     def __init__(self, flusher: Flusher) -> None:
         self._epoll = select.epoll()
         self._drivers: dict[int, PollDriver] = {}
+        self._left: list[tuple[int, int]] = []
         self._flusher = flusher
 
     def register(self, fd: int, driver: PollDriver, events: int) -> None:
@@ -51,6 +53,8 @@ class Poller:
     def unregister(self, fd: int) -> None:
         """Watch it no more; before it is closed."""
         del self._drivers[fd]
+        if self._left:
+            self._left = [event for event in self._left if event[0] != fd]
         self._epoll.unregister(fd)
 
     def close(self) -> None:
@@ -60,25 +64,33 @@ class Poller:
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Hand out events; for ever."""
-        epoll = self._epoll
-        fd = epoll.fileno()
-        events: list[tuple[int, int]] = []
         while True:
-            if not events:
-                events = epoll.poll(0, BATCH)
-            if events:
-                events = self._batch(events)
+            if self._batch():
                 await trio.lowlevel.checkpoint()
             else:
-                await trio.lowlevel.wait_readable(fd)
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
 
-    def _batch(self, events: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Hand out *events*; return those for which there was no time."""
-        drivers = self._drivers
-        flusher = self._flusher
-        flusher.begin_batch()
-        now = trio.current_time()
+    def _batch(self) -> bool:
+        """Hand out events, asking for more until a limit; say whether one was reached."""
         ends = perf_counter() + LONGEST_PASS
+        now = trio.current_time()
+        handed_out = 0
+        while handed_out < BATCH:
+            events = self._left or self._epoll.poll(0, BATCH - handed_out)
+            if not events:
+                break
+            self._left = events
+            self._flusher.begin_batch()
+            handed_out += self._hand_out(now, ends)
+            self._flusher.end_batch()
+            if perf_counter() > ends:
+                handed_out = BATCH
+        return handed_out >= BATCH
+
+    def _hand_out(self, now: float, ends: float) -> int:
+        """Hand out the events at hand until the time is up; return how many."""
+        drivers = self._drivers
+        events, self._left = self._left, []
         done = 0
         for fd, mask in events:
             driver = drivers.get(fd)
@@ -86,6 +98,6 @@ class Poller:
                 driver.event(mask, now)
             done += 1
             if perf_counter() > ends:
+                self._left = events[done:]
                 break
-        flusher.end_batch()
-        return events[done:]
+        return done

@@ -8,6 +8,7 @@ from typing import Any
 
 import trio
 
+from trioproto.factory import check_protocol
 from trioproto.runtime.factory import Factory
 from trioproto.runtime.groups import ungrouped
 from trioproto.runtime.server import Endpoint, Server, open_server
@@ -87,9 +88,12 @@ async def run_protocol(
 
     Raises:
         Cancelled: after the connection was reset, and ``connection_lost`` called.
+        TypeError: *protocol* is none.
+        RuntimeError: it is in use already.
         Exception: what user code raised, if the settings say
             ``callback_errors="raise"``.
     """
+    check_protocol(protocol)
     factory = Factory(lambda: protocol)
     if settings is not None:
         factory.settings = settings

@@ -21,7 +21,7 @@ import trio
 from trioproto.runtime.admission import Admission
 from trioproto.runtime.deadlines import Deadlines
 from trioproto.runtime.flusher import Flusher
-from trioproto.runtime.poller import SUPPORTED, Poller
+from trioproto.runtime.poller import Poller
 from trioproto.runtime.user_code import shielded
 from trioproto.sansio import holds
 from trioproto.sansio.errors import ServerCancelled, ServerDraining
@@ -35,7 +35,7 @@ class DrainReport:
     """How the connections ended that were open when a drain began.
 
     Attributes:
-        finished: by themselves, within the grace.
+        finished: by themselves within the grace, or flushed soon after it.
         cancelled: because their async callback was cancelled after it.
         aborted: because they could not even be flushed in time.
     """
@@ -53,19 +53,35 @@ class Scope:
         admission: the limits.
         flusher: turns for connections that were changed from outside.
         deadlines: their deadlines.
-        poller: their sockets, or ``None`` where there is no epoll.
         draining: whether a drain has begun; connections then drain from the start.
+        ended: whether nothing may be begun in it any more.
     """
 
-    def __init__(self, factory: Factory[Any]) -> None:
+    def __init__(self, factory: Factory[Any], services: trio.Nursery) -> None:
         self.factory = factory
         self.admission = Admission(factory.settings.max_connections)
         self.flusher = Flusher()
         self.deadlines = Deadlines()
-        self.poller = Poller(self.flusher) if SUPPORTED else None
         self.draining = False
+        self.ended = False
+        self._services = services
+        self._poller: Poller | None = None
         self._running = 0
         self._empty: trio.Event | None = None
+
+    @property
+    def poller(self) -> Poller:
+        """The poller of their sockets, made when it is first needed."""
+        if self._poller is None:
+            self._poller = Poller(self.flusher)
+            self._services.start_soon(self._poller.run)
+        return self._poller
+
+    def close(self) -> None:
+        """Let go of what is no task."""
+        if self._poller is not None:
+            self._poller.close()
+        self.factory.flush_error_log()
 
     def entered(self) -> None:
         """A connection's task has begun."""
@@ -76,12 +92,14 @@ class Scope:
         self._running -= 1
         if not self._running and self._empty is not None:
             self._empty.set()
+            self._empty = None
 
     async def wait_empty(self) -> None:
         """Wait until no connection's task runs."""
         await trio.lowlevel.checkpoint()
         while self._running:
-            self._empty = trio.Event()
+            if self._empty is None:
+                self._empty = trio.Event()
             await self._empty.wait()
 
     async def drain(self, grace: trio.CancelScope, force: float) -> DrainReport:
@@ -92,55 +110,50 @@ class Scope:
             force: seconds after it until what is left is aborted.
         """
         self.draining = True
-        before = self._running
-        for connection in self.factory.live():
+        begun = self.factory.live()
+        for connection in begun:
             connection.drain()
         with grace:
             await self.wait_empty()
-        finished = before - self._running
-        cancelled = 0
+        cancelled = [each for each in self.factory.live() if each.holds & holds.BUSY]
         for connection in self.factory.live():
-            if connection.holds & holds.BUSY:
+            if connection in cancelled:
                 connection.abort(ServerDraining())
-                cancelled += 1
             else:
                 connection.close(ServerDraining())
         with trio.move_on_after(force):
             await self.wait_empty()
-        aborted = 0
-        for connection in self.factory.live():
+        aborted = [each for each in self.factory.live() if each not in cancelled]
+        for connection in aborted:
             connection.abort(ServerDraining())
-            aborted += 1
         await self.wait_empty()
-        return DrainReport(max(finished, 0), cancelled, aborted)
+        unfinished = len(cancelled) + len(aborted)
+        return DrainReport(max(len(begun) - unfinished, 0), len(cancelled), len(aborted))
 
     async def cancel(self) -> None:
         """End all connections at once, in whichever nurseries they run."""
         for connection in self.factory.live():
             connection.abort(ServerCancelled())
         # The flusher's task may have been cancelled already.
-        self.flusher.give_turns()
+        self.flusher.give_all_turns()
         await self.wait_empty()
 
 
 @asynccontextmanager
 async def open_scope(factory: Factory[Any]) -> AsyncIterator[Scope]:
     """Run a factory's services and its lifespan around a block."""
-    scope = Scope(factory)
-    try:
-        async with trio.open_nursery() as services:
+    async with trio.open_nursery() as services:
+        scope = Scope(factory, services)
+        try:
             services.start_soon(scope.flusher.run)
             services.start_soon(scope.deadlines.run)
-            if scope.poller is not None:
-                services.start_soon(scope.poller.run)
             async with factory.lifespan():
                 try:
                     yield scope
                 finally:
+                    scope.ended = True
                     with shielded(2 * factory.settings.cleanup_timeout):
                         await scope.cancel()
             services.cancel_scope.cancel()
-    finally:
-        if scope.poller is not None:
-            scope.poller.close()
-        factory.flush_error_log()
+        finally:
+            scope.close()

@@ -97,7 +97,11 @@ class Server(Generic[P]):
         return self._report
 
     async def wait_closed(self) -> None:
-        """Wait until the server has ended, in whichever way."""
+        """Wait until all connections have ended, in whichever way.
+
+        The factory's ``lifespan`` is left after that; the server has ended when
+        ``serve`` returns, or the block of ``open_server`` is left.
+        """
         await self._closed.wait()
 
     async def _accept(self, acceptors: list[SocketAcceptor | StreamAcceptor]) -> None:
@@ -114,7 +118,8 @@ class Server(Generic[P]):
         settings = self.factory.settings
         grace = settings.drain_grace if self._grace is None else self._grace
         force = settings.drain_force if self._force is None else self._force
-        self._grace_scope.deadline = trio.current_time() + grace
+        ends = trio.current_time() + grace
+        self._grace_scope.deadline = min(self._grace_scope.deadline, ends)
         self._report = await self._scope.drain(self._grace_scope, force)
         self._closed.set()
 
@@ -154,7 +159,8 @@ async def open_server(
         ):
             for each in bound:
                 each.listen(factory.settings.backlog)
-            acceptors = [each.acceptor(Doorman(scope, nursery)) for each in bound]
+            doorman = Doorman(scope, nursery)
+            acceptors = [each.acceptor(doorman) for each in bound]
             addresses = tuple(each.address for each in bound)
             server = Server(factory, scope, addresses, grace, force)
             nursery.start_soon(server._accept, acceptors)

@@ -20,13 +20,18 @@ import trio
 from trioproto.runtime.driver import RESET_ON_CLOSE, BaseDriver
 from trioproto.runtime.user_code import call_user, shielded
 from trioproto.sansio.addresses import Address, UnknownAddress, address_from_sockaddr
-from trioproto.sansio.errors import NotSupported
+from trioproto.sansio.errors import ConnectionLost, NotSupported
 from trioproto.sansio.lifecycle import State
 
 if TYPE_CHECKING:
     from trioproto.runtime.scope import Scope
 
 _CHUNK = 64 * 1024
+"""Bytes sent at once; over a stream, progress is only seen when all are gone."""
+_SLOW_CHUNK = 4 * 1024
+"""The same, while a peer is slow."""
+_SLOW = 1.0
+"""Seconds that a slow peer takes for one of these."""
 _BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 
@@ -38,11 +43,12 @@ class StreamDriver(BaseDriver):
         stream: any stream; ``write_eof`` works if it is half-closeable.
     """
 
-    __slots__ = ("_idle_sender", "_read_scope", "_sender_started", "_sending", "_stream")
+    __slots__ = ("_idle_sender", "_piece", "_read_scope", "_sender_started", "_sending", "_stream")
 
     def __init__(self, scope: Scope, stream: trio.abc.Stream) -> None:
         super().__init__(scope)
         self._stream = stream
+        self._piece = _CHUNK
         self._sending = False
         self._sender_started = False
         self._idle_sender: trio.lowlevel.Task | None = None
@@ -84,20 +90,24 @@ class StreamDriver(BaseDriver):
 
     def _must_send(self) -> bool:
         """Whether output waits that nobody sends."""
-        connection = self.connection
-        return bool(connection.buffered) and not (self._sending or connection.sending_file)
+        return self.connection.sendable and not self._sending
 
     # The task
 
     async def _serve(self) -> None:
         connection = self.connection
         async with trio.open_nursery() as nursery:
-            self._open()
-            self._start_tasks(nursery)
-            self._look()
-            while connection.state < State.ENDED:
-                await self._step()
+            try:
+                self._open()
+                self._start_tasks(nursery)
                 self._look()
+                while connection.state < State.ENDED:
+                    await self._step()
+                    self._look()
+            except BaseException:
+                # Before the nursery closes: nothing may be started in it any more.
+                connection.cancel()
+                raise
             nursery.cancel_scope.cancel()
 
     async def _step(self) -> None:
@@ -129,8 +139,8 @@ class StreamDriver(BaseDriver):
                 self._read_scope = scope
                 try:
                     data = await stream.receive_some(size)
-                except _BROKEN as exc:
-                    connection.lost(_network_error(exc))
+                except Exception as exc:
+                    self._stream_failed(exc)
                     return
                 finally:
                     self._read_scope = None
@@ -175,7 +185,7 @@ class StreamDriver(BaseDriver):
             connection.count_output()
             await self._send_run(trio.current_time())
             self._notify_waiters()
-            if not connection.buffered or connection.buffered <= low_water < before:
+            if not connection.sendable or connection.buffered <= low_water < before:
                 return
 
     async def _send_run(self, now: float) -> None:
@@ -185,8 +195,8 @@ class StreamDriver(BaseDriver):
         data = wire.peek()
         if data is None:
             return
-        if len(data) > _CHUNK:
-            data = memoryview(data)[:_CHUNK]
+        if len(data) > self._piece:
+            data = memoryview(data)[: self._piece]
         self._sending = True
         connection.output_begun(now)
         entry = self.deadline_entry
@@ -196,12 +206,14 @@ class StreamDriver(BaseDriver):
         connection.tell = True
         try:
             await self._stream.send_all(data)
-        except _BROKEN as exc:
-            connection.lost(_network_error(exc))
+        except Exception as exc:
+            self._stream_failed(exc)
         else:
             if connection.state < State.ENDED:
+                after = trio.current_time()
+                self._piece = _CHUNK if after - now < _SLOW else _SLOW_CHUNK
                 wire.sent(len(data))
-                connection.output_tried(len(data), trio.current_time())
+                connection.output_tried(len(data), after)
         finally:
             self._sending = False
 
@@ -232,6 +244,18 @@ class StreamDriver(BaseDriver):
 
     # Ending
 
+    def _stream_failed(self, exc: Exception) -> None:
+        """Take what the stream raised; what no stream should raise is logged too."""
+        connection = self.connection
+        if isinstance(exc, _BROKEN):
+            cause = exc.__cause__
+            connection.lost(cause if isinstance(cause, OSError) else exc)
+            return
+        reason = ConnectionLost(f"unexpected error in {type(self._stream).__name__}")
+        reason.__cause__ = exc
+        self.scope.factory.report(connection.peer, reason)
+        connection.lost(exc)
+
     async def _shut_down(self) -> None:
         """End our side, if it can be ended alone."""
         connection = self.connection
@@ -239,8 +263,8 @@ class StreamDriver(BaseDriver):
         try:
             if isinstance(stream, trio.abc.HalfCloseableStream) and not connection.shut:
                 await stream.send_eof()
-        except _BROKEN as exc:
-            connection.lost(_network_error(exc))
+        except Exception as exc:
+            self._stream_failed(exc)
         else:
             if connection.state < State.ENDED:
                 connection.shut_down()
@@ -283,12 +307,12 @@ class StreamDriver(BaseDriver):
             if not data or connection.state >= State.ENDED:
                 break
             connection.output_tried(0, trio.current_time())
-            self.changed()
+            connection.note_change()
             try:
                 await self._stream.send_all(data)
-            except _BROKEN as exc:
-                connection.lost(_network_error(exc))
-                self.changed()
+            except Exception as exc:
+                self._stream_failed(exc)
+                connection.note_change()
                 break
             total += len(data)
             connection.output_tried(len(data), trio.current_time())
@@ -305,9 +329,3 @@ def stream_addresses(stream: trio.abc.Stream) -> tuple[Address, Address]:
             return UnknownAddress("disconnected socket"), UnknownAddress("disconnected socket")
     name = type(stream).__name__
     return UnknownAddress(name), UnknownAddress(name)
-
-
-def _network_error(exc: BaseException) -> BaseException:
-    """Return the system's error behind trio's, if there is one."""
-    cause = exc.__cause__
-    return cause if isinstance(cause, OSError) else exc

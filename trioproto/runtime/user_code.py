@@ -104,11 +104,11 @@ class UserCode:
     def _callback_waits(self) -> None:
         """Have what a callback has done so far looked after."""
         connection = self.connection
+        connection.count_output()
         new_output = connection.outbound.size and not connection.holds & holds.UNSENT
         if new_output or connection.holds & holds.CHANGED:
             self.changed()
         else:
-            connection.count_output()
             connection.tell = True
 
     def _callback_raised(self, exc: BaseException) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from trioproto.sansio import holds
 from trioproto.sansio.errors import CallbackError
+from trioproto.sansio.lifecycle import State
 from trioproto.sansio.transport import Transport
 
 if TYPE_CHECKING:
@@ -92,6 +93,11 @@ class Callbacks(Transport):
     def take_pending(self) -> Coroutine[Any, Any, Any] | None:
         """Take over the coroutine that is to be awaited now, if there is one."""
         pending, self.pending = self.pending, None
+        if pending is not None and State.FLUSHING <= self.state <= State.ENDED:
+            # It was not begun before the close, and is not begun after it.
+            pending.close()
+            self._no_longer_busy()
+            return None
         return pending
 
     def delivered(self, result: Any) -> None:

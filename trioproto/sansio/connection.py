@@ -65,7 +65,7 @@ class Connection(Callbacks):
         "_input",
         "_layers",
         "_made",
-        "_quiesced",
+        "_rest_read",
         "_writing_paused",
         "sending_file",
         "shut",
@@ -88,7 +88,7 @@ class Connection(Callbacks):
         self._input: list[bytes] | None = None
         self._eof = False
         self._made = False
-        self._quiesced = False
+        self._rest_read = False
         self.shut = False
         self._writing_paused = False
         self._blocked_at = inf
@@ -199,9 +199,6 @@ class Connection(Callbacks):
             return
         if self.state is State.OPENING:
             self._break(ServerDraining())
-        elif self.state <= State.WRITE_ENDED and not self._eof:
-            for data in self._driver.read_rest():
-                self._hold_input(data)
         self.draining = True
         self.holds |= holds.DRAINING
         self.note_change()
@@ -218,13 +215,17 @@ class Connection(Callbacks):
             self.pending = None
         self.holds &= ~holds.BUSY
         self._input = None
-        self.wire.clear()
-        self.count_output()
         self.protocol.detached()
         self._owner.closed(self)
         self._move(Event.REPORT)
         if self._made:
             self._call(self.protocol.connection_lost, self.reason)
+
+    def let_go(self, driver: Driver) -> None:
+        """Forget everything that would keep others alive; *driver* answers from now on."""
+        self._driver = driver
+        self._running = None
+        del self.protocol
 
     # What the driver asks
 
@@ -296,6 +297,11 @@ class Connection(Callbacks):
                 self._call(self.protocol.data_received, self._take_input())
                 return True
         if held & holds.DRAINING and not self._quiesced:
+            if not self._rest_read and not held & holds.NO_DELIVERY and not self._eof:
+                self._rest_read = True
+                for data in self._driver.read_rest():
+                    self._hold_input(data)
+                return True
             if not self._undelivered():
                 self._quiesced = True
                 self._call(self.protocol.quiesce)
@@ -317,6 +323,12 @@ class Connection(Callbacks):
             return
         pending = self.protocol.incomplete_frame()
         self.close(IncompleteFrame(pending) if pending else ConnectionDone())
+
+    def _move(self, event: Event) -> None:
+        super()._move(event)
+        if self.state is State.ENDED:
+            self.wire.clear()
+            self.count_output()
 
     # Input
 
@@ -343,7 +355,8 @@ class Connection(Callbacks):
 
     def _waits_for_peer(self) -> bool:
         """Whether only the peer can make something happen (the idle clock runs)."""
-        return self._blocked_at == inf and not self.holds & (holds.PAUSED | holds.HIGH_WATER)
+        not_reading = holds.PAUSED | holds.HIGH_WATER | holds.DRAINING
+        return self._blocked_at == inf and not self.holds & not_reading
 
     def _through_layers(self, data: bytes) -> bytes:
         try:
@@ -362,7 +375,36 @@ class Connection(Callbacks):
             self._call(self.protocol.connection_made)
             self.advance()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a receiver must not deliver its next frame now."""
+        too_much = self.buffered > self.settings.high_water and self.protocol.auto_pause
+        return too_much or super().stopped
+
     # Output
+
+    @property
+    def sendable(self) -> bool:
+        """Whether there is something to be sent now."""
+        return self.wire.sendable or (self.wire is not self.outbound and bool(self.outbound.size))
+
+    def begin_file(self) -> None:
+        """Keep a place for a file: what is written from here on is sent after it."""
+        self.sending_file = True
+        self.holds |= holds.UNSENT
+        self.wire.raise_barrier()
+
+    def file_is_next(self) -> bool:
+        """Whether everything that was written before the file has been sent."""
+        return not self.wire.sendable
+
+    def end_file(self) -> None:
+        """Send on what has been written after the file."""
+        self.sending_file = False
+        self.wire.lower_barrier()
+        if self.state < State.ENDED:
+            self.output_tried(0, self._driver.time())
+            self.note_change()
 
     def encode_output(self) -> None:
         """Pass what was written down through the layers, to ``wire``."""

@@ -34,7 +34,7 @@ class Driver(Protocol):
     def changed(self) -> None:
         """Look at the connection in its own turn: something outside changed it.
 
-        Called at most once until the connection's ``settled()``. Nothing may
+        The connection then does not ``tell`` again until the turn is over. Nothing may
         be sent or called back from inside this call.
         """
         ...

@@ -20,12 +20,13 @@ class OutboundBuffer:
         size: bytes in both together.
     """
 
-    __slots__ = ("head", "pieces", "size")
+    __slots__ = ("_ahead", "head", "pieces", "size")
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.head: bytes | memoryview | None = None
         self.size = 0
+        self._ahead: list[bytes] | None = None
 
     def append(self, data: bytes) -> None:
         """Add *data* at the end; it is not copied."""
@@ -34,9 +35,27 @@ class OutboundBuffer:
 
     def peek(self) -> bytes | memoryview | None:
         """Return what is to be sent next, or ``None``; it stays until ``sent``."""
-        if self.head is None and self.pieces:
-            self.head = self._next_run()
+        if self.head is None:
+            pieces = self.pieces if self._ahead is None else self._ahead
+            if pieces:
+                self.head = _next_run(pieces)
         return self.head
+
+    @property
+    def sendable(self) -> bool:
+        """Whether ``peek`` would return something."""
+        return self.head is not None or bool(self.pieces if self._ahead is None else self._ahead)
+
+    def raise_barrier(self) -> None:
+        """Send what is there now, and keep back what is appended from here on."""
+        self._ahead = self.pieces
+        self.pieces = []
+
+    def lower_barrier(self) -> None:
+        """Send what was kept back as well."""
+        if self._ahead is not None:
+            self.pieces = self._ahead + self.pieces
+            self._ahead = None
 
     def sent(self, count: int) -> None:
         """Drop the first *count* bytes of what ``peek`` returned."""
@@ -49,17 +68,16 @@ class OutboundBuffer:
         self.pieces.clear()
         self.head = None
         self.size = 0
+        if self._ahead is not None:
+            self._ahead.clear()
 
-    def _next_run(self) -> bytes:
-        pieces = self.pieces
-        if self.size <= RUN:
-            run = b"".join(pieces) if len(pieces) > 1 else pieces[0]
-            pieces.clear()
-            return run
-        length = count = 0
-        while count < len(pieces) and length + len(pieces[count]) <= RUN:
-            length += len(pieces[count])
-            count += 1
-        run = b"".join(pieces[:count]) if count > 1 else pieces[0]
-        del pieces[: max(count, 1)]
-        return run
+
+def _next_run(pieces: list[bytes]) -> bytes:
+    """Take the next run off *pieces*: several small ones, or one of any size."""
+    length = count = 0
+    while count < len(pieces) and length + len(pieces[count]) <= RUN:
+        length += len(pieces[count])
+        count += 1
+    run = b"".join(pieces[:count]) if count > 1 else pieces[0]
+    del pieces[: max(count, 1)]
+    return run

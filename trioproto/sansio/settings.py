@@ -72,6 +72,7 @@ class Settings:
         for name in ("read_size", "max_buffered", "max_buffered_total", "backlog"):
             _require(getattr(self, name) >= 1, name, "at least 1")
         _require(self.low_water >= 0, "low_water", "at least 0")
+        _require(self.high_water >= 1, "high_water", "at least 1")
         _require(self.high_water >= self.low_water, "high_water", "at least low_water")
         _require(self.max_buffered >= self.high_water, "max_buffered", "at least high_water")
         for name in ("handshake_timeout", "idle_timeout", "write_timeout", "callback_timeout"):

@@ -68,6 +68,7 @@ class Transport:
         "_driver",
         "_fast_limit",
         "_phase_ends",
+        "_quiesced",
         "active_at",
         "broken",
         "draining",
@@ -89,6 +90,7 @@ class Transport:
         self.local = local
         self.timeout = settings.idle_timeout
         self.draining = False
+        self._quiesced = False
         self.broken = False
         self.state = State.OPENING
         self.holds = holds.NOT_OPEN
@@ -251,7 +253,7 @@ class Transport:
 
     def resume_reading(self) -> None:
         """Go on delivering, in order."""
-        lifted = holds.PAUSED | (holds.DRAINING if self.draining else 0)
+        lifted = holds.PAUSED | (holds.DRAINING if self._quiesced else 0)
         if self.holds & lifted:
             self.holds &= ~lifted
             self.active_at = self._driver.time()
@@ -322,7 +324,7 @@ class Transport:
 
     def _write_slowly(self, data: bytes) -> None:
         """Write when a limit is near, or not at all."""
-        if not self._may_write():
+        if not self.may_write:
             return
         outbound = self.outbound
         limit = self.settings.max_buffered
@@ -330,12 +332,14 @@ class Transport:
             self._driver.offer()
             if outbound.size > limit:
                 self.abort(OutboundOverflow(outbound.size, limit))
-            if not self._may_write():
+            if not self.may_write:
                 return
         outbound.append(data)
         self.note_change()
 
-    def _may_write(self) -> bool:
+    @property
+    def may_write(self) -> bool:
+        """Whether a write is sent and not discarded."""
         return self.state is State.OPEN or self.state is State.READ_ENDED
 
     def note_change(self) -> None:
@@ -358,16 +362,21 @@ class Transport:
         """Take the transition, and keep what follows from the state in step."""
         state = self.state = next_state(self.state, event)
         self.holds = (self.holds & ~holds.NOT_OPEN) | (0 if state is State.OPEN else holds.NOT_OPEN)
-        writable = self._may_write()
+        writable = self.may_write
         self._fast_limit = min(OFFER_SIZE, self.settings.max_buffered) if writable else -1
         self._phase_ends = inf
         if state is State.FLUSHING:
-            allowance = self.settings.close_timeout + self.outbound.size / 65536
+            allowance = self.settings.close_timeout + self.buffered / 65536
             self._phase_ends = self._driver.time() + allowance
         elif state is State.LINGERING:
             self._phase_ends = self._driver.time() + self.settings.linger
         elif state is State.ENDED:
             self.outbound.clear()
+
+    def end_as_error(self) -> ConnectionClosed:
+        """Return the reason to be raised, without the traces of earlier raises."""
+        assert self.reason is not None
+        return self.reason.with_traceback(None)
 
     def _break(self, reason: ConnectionClosed) -> None:
         if self.state >= State.ENDED:

@@ -74,7 +74,7 @@ class Harness(Generic[P]):
             self.factory = Factory(lambda: target)
         if settings is None:
             settings = replace(self.factory.settings, callback_errors="raise")
-        self.factory.settings = settings
+        self._settings = settings
         self._bench: _Bench = vars(self.factory).setdefault("_bench", _Bench())
         self.write_closed = False
         self._peer = peer or UnknownAddress("harness")
@@ -85,7 +85,9 @@ class Harness(Generic[P]):
 
     def connect(self) -> P:
         """Build the protocol and open the connection."""
-        connection = self.factory.connect(self, self._peer, UnknownAddress("harness"))
+        connection = self.factory.connect(
+            self, self._peer, UnknownAddress("harness"), settings=self._settings
+        )
         if connection is None:
             raise ConnectionRefusedError("build_protocol returned None")
         self._connection = connection
