@@ -69,14 +69,18 @@ class Flusher:
         """Give rounds of turns whenever something is marked; for ever."""
         while True:
             if self._marked or self._busy:
-                busy, self._busy = self._busy, []
-                for driver in busy:
-                    (self._busy if driver.still_writing() else self._marked).append(driver)
+                self._look_at_busy()
                 self.give_turns()
                 await trio.lowlevel.checkpoint()
             else:
                 self._task = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(self._aborted)
+
+    def _look_at_busy(self) -> None:
+        """Mark those whose callbacks have paused in their writing."""
+        busy, self._busy = self._busy, []
+        for driver in busy:
+            (self._busy if driver.still_writing() else self._marked).append(driver)
 
     def give_turns(self) -> None:
         """Give one turn to each that is marked now."""

@@ -59,12 +59,15 @@ def ungrouped() -> Iterator[None]:
         yield
     except (BaseExceptionGroup, _UsersGroup) as group:
         merged = merge(group)
-    # Outside of the handler, so that the group does not become its context.
     if merged is not None:
+        # The group is still being handled as far as Python knows, and would become
+        # the context of what was in it.
+        context = merged.__context__
         try:
             raise merged
         finally:
-            del merged
+            merged.__context__ = context
+            del merged, context
 
 
 def _leaves(exc: BaseException) -> Iterator[BaseException]:

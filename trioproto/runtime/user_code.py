@@ -76,8 +76,8 @@ class UserCode:
                 connection.callback_returned(result)
             waiting = connection.take_pending()
 
-    @types.coroutine
     @trio.lowlevel.disable_ki_protection
+    @types.coroutine
     def _run_callback(self, waiting: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
         """Await a callback, and look after what it did only when it waits.
 

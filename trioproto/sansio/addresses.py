@@ -46,8 +46,10 @@ def address_from_sockaddr(sockaddr: Any) -> Address:
     IPv4 gives ``(host, port)`` and IPv6 ``(host, port, flow, scope)``; anything
     else is kept as its text.
     """
-    if isinstance(sockaddr, tuple) and len(sockaddr) in (2, 4):
-        return TCPAddress(sockaddr[0], sockaddr[1])
+    if isinstance(sockaddr, tuple):
+        if len(sockaddr) in (2, 4) and isinstance(sockaddr[0], str):
+            return TCPAddress(sockaddr[0], sockaddr[1])
+        return UnknownAddress(str(sockaddr))
     if isinstance(sockaddr, bytes):
         return UnknownAddress(f"unix:{sockaddr!r}")
     return UnknownAddress(f"unix:{sockaddr}" if sockaddr else "unix")

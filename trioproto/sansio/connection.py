@@ -99,7 +99,6 @@ class Connection(Callbacks):
 
     def open(self) -> None:
         """Start: attach the protocol, and call ``connection_made`` when ready."""
-        self._owner.opened(self)
         self.protocol.transport = self
         self._call(self.protocol.attached)
         if self._layers:
@@ -371,6 +370,7 @@ class Connection(Callbacks):
     def _ready_if_layers_are(self) -> None:
         if self.state is State.OPENING and all(layer.ready for layer in self._layers):
             self._move(Event.READY)
+            self._owner.opened(self)
             self._made = True
             self._call(self.protocol.connection_made)
             self.advance()
@@ -391,7 +391,7 @@ class Connection(Callbacks):
     def begin_file(self) -> None:
         """Keep a place for a file: what is written from here on is sent after it."""
         self.sending_file = True
-        self.holds |= holds.UNSENT
+        self.holds |= holds.FILE
         self.wire.raise_barrier()
 
     def file_is_next(self) -> bool:
@@ -401,6 +401,7 @@ class Connection(Callbacks):
     def end_file(self) -> None:
         """Send on what has been written after the file."""
         self.sending_file = False
+        self.holds &= ~holds.FILE
         self.wire.lower_barrier()
         if self.state < State.ENDED:
             self.output_tried(0, self._driver.time())

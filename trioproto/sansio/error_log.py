@@ -50,7 +50,7 @@ class ErrorLog:
         """Log the ``__cause__`` of *reason*, or count it."""
         exc = reason.__cause__
         assert exc is not None
-        key = _key(exc)
+        key = _key(exc, str(reason))
         count = self._current(key)
         if count.shown == TRACEBACKS:
             count.hidden += 1
@@ -86,11 +86,11 @@ class ErrorLog:
             count.hidden = 0
 
 
-def _key(exc: BaseException) -> _Key:
-    """Tell errors apart by their type and the line that raised them."""
+def _key(exc: BaseException, where: str) -> _Key:
+    """Tell errors apart by their type and the line that raised them, or else by *where*."""
     traceback = exc.__traceback__
     if traceback is None:
-        return type(exc), "?", 0
+        return type(exc), where, 0
     while traceback.tb_next is not None:
         traceback = traceback.tb_next
     return type(exc), traceback.tb_frame.f_code.co_filename, traceback.tb_lineno

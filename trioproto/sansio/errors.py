@@ -200,5 +200,9 @@ class ListenError(TrioprotoError, OSError):
         OSError.__init__(self, errno, problem)
         self.endpoint = endpoint
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Be copied and pickled with all that it was made of."""
+        return type(self), (self.endpoint, self.errno, self.strerror)
+
     def __str__(self) -> str:
         return f"cannot listen on {self.endpoint!r}: {self.strerror}"

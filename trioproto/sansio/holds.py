@@ -30,6 +30,8 @@ UNSENT = 512
 """Output waits that could not be sent at once."""
 CHANGED = 1024
 """Something other than output has changed, and the driver has not looked yet."""
+FILE = 2048
+"""A file has its place in the output, or is being sent."""
 
 NO_DELIVERY = PAUSED | HIGH_WATER | BUSY
 """Nothing is handed to the protocol."""

@@ -328,10 +328,10 @@ class Transport:
             return
         outbound = self.outbound
         limit = self.settings.max_buffered
-        if outbound.size > min(OFFER_SIZE, limit):
+        if self.buffered > min(OFFER_SIZE, limit):
             self._driver.offer()
-            if outbound.size > limit:
-                self.abort(OutboundOverflow(outbound.size, limit))
+            if self.buffered > limit:
+                self.abort(OutboundOverflow(self.buffered, limit))
             if not self.may_write:
                 return
         outbound.append(data)
@@ -362,8 +362,8 @@ class Transport:
         """Take the transition, and keep what follows from the state in step."""
         state = self.state = next_state(self.state, event)
         self.holds = (self.holds & ~holds.NOT_OPEN) | (0 if state is State.OPEN else holds.NOT_OPEN)
-        writable = self.may_write
-        self._fast_limit = min(OFFER_SIZE, self.settings.max_buffered) if writable else -1
+        fast = self.may_write and not self.holds & holds.LAYERED
+        self._fast_limit = min(OFFER_SIZE, self.settings.max_buffered) if fast else -1
         self._phase_ends = inf
         if state is State.FLUSHING:
             allowance = self.settings.close_timeout + self.buffered / 65536
