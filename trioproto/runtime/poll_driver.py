@@ -306,6 +306,7 @@ class PollDriver(BaseDriver):
 
     async def _serve(self) -> None:
         connection = self.connection
+        self._watch(_READING)
         self._open()
         self.turn()
         while connection.state < State.ENDED:

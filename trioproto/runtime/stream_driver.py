@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 
 _CHUNK = 64 * 1024
 """Bytes sent at once; over a stream, progress is only seen when all are gone."""
+_FIRST_CHUNK = 16 * 1024
+"""The same, before it is known how fast the peer is."""
 _SLOW_CHUNK = 4 * 1024
 """The same, while a peer is slow."""
-_SLOW = 1.0
-"""Seconds that a slow peer takes for one of these."""
+_SLOW = 0.05
+"""Seconds from which on a peer counts as slow."""
 _BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 
@@ -48,7 +50,7 @@ class StreamDriver(BaseDriver):
     def __init__(self, scope: Scope, stream: trio.abc.Stream) -> None:
         super().__init__(scope)
         self._stream = stream
-        self._piece = _CHUNK
+        self._piece = _FIRST_CHUNK
         self._sending = False
         self._sender_started = False
         self._idle_sender: trio.lowlevel.Task | None = None

@@ -97,6 +97,7 @@ class Callbacks(Transport):
             # It was not begun before the close, and is not begun after it.
             pending.close()
             self._no_longer_busy()
+            self.note_change()
             return None
         return pending
 
