@@ -378,8 +378,9 @@ class Connection(Callbacks):
     @property
     def stopped(self) -> bool:
         """Whether a receiver must not deliver its next frame now."""
-        too_much = self.buffered > self.settings.high_water and self.protocol.auto_pause
-        return too_much or super().stopped
+        if self.state >= State.FLUSHING or self.holds & holds.PAUSED:
+            return True
+        return self.buffered > self.settings.high_water and self.protocol.auto_pause
 
     # Output
 

@@ -38,7 +38,7 @@ class OutboundBuffer:
         if self.head is None:
             pieces = self.pieces if self._ahead is None else self._ahead
             if pieces:
-                self.head = _next_run(pieces)
+                self.head = pieces.pop() if len(pieces) == 1 else _next_run(pieces)
         return self.head
 
     @property

@@ -305,7 +305,7 @@ class Transport:
     @property
     def stopped(self) -> bool:
         """Whether a receiver must not deliver its next frame now."""
-        return self.state >= State.FLUSHING or bool(self.holds & holds.PAUSED)
+        raise NotImplementedError
 
     def hold_frames(self) -> None:
         """Say that frames are kept back; ``deliver_held`` is called in time."""
