@@ -133,3 +133,15 @@ def test_after_any_appends_and_sends_order_and_size_are_right(steps: list[bytes 
         assert buffer.size == len(expected)
     assert b"".join(emptied(buffer)) == expected
     assert buffer.size == 0
+
+
+def test_very_many_tiny_pieces_are_joined_while_they_wait() -> None:
+    buffer = OutboundBuffer()
+    for number in range(200_000):
+        buffer.append(b"%05d" % number)
+    assert len(buffer.pieces) <= 1024 + 200_000 * 5 // 65_536 + 1
+    sent = b""
+    while (data := buffer.peek()) is not None:
+        sent += data
+        buffer.sent(len(data))
+    assert sent == b"".join(b"%05d" % number for number in range(200_000))

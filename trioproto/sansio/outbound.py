@@ -10,6 +10,9 @@ from __future__ import annotations
 RUN = 64 * 1024
 """Bytes up to which waiting pieces are joined into one send."""
 
+MANY = 1024
+"""Pieces above which they are joined while they wait."""
+
 
 class OutboundBuffer:
     """An ordered queue of bytes.
@@ -20,18 +23,22 @@ class OutboundBuffer:
         size: bytes in both together.
     """
 
-    __slots__ = ("_ahead", "head", "pieces", "size")
+    __slots__ = ("_ahead", "_many", "head", "pieces", "size")
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.head: bytes | memoryview | None = None
         self.size = 0
         self._ahead: list[bytes] | None = None
+        self._many = MANY
 
     def append(self, data: bytes) -> None:
-        """Add *data* at the end; it is not copied."""
+        """Add *data* at the end; it is not copied, unless it is one of very many."""
         self.pieces.append(data)
         self.size += len(data)
+        if len(self.pieces) > self._many:
+            # A tiny piece costs ten times its bytes.
+            self._join_small()
 
     def peek(self) -> bytes | memoryview | None:
         """Return what is to be sent next, or ``None``; it stays until ``sent``."""
@@ -62,6 +69,20 @@ class OutboundBuffer:
         assert self.head is not None
         self.size -= count
         self.head = memoryview(self.head)[count:] if count < len(self.head) else None
+
+    def _join_small(self) -> None:
+        """Make runs of the pieces; what is a run already is not copied."""
+        runs: list[bytes] = []
+        pieces = self.pieces
+        begin = length = 0
+        for index, piece in enumerate(pieces):
+            if length + len(piece) > RUN and index > begin:
+                runs.append(b"".join(pieces[begin:index]))
+                begin, length = index, 0
+            length += len(piece)
+        runs.append(b"".join(pieces[begin:]))
+        self.pieces[:] = runs
+        self._many = max(MANY, 2 * len(runs))
 
     def clear(self) -> None:
         """Drop everything."""
