@@ -6,12 +6,14 @@ Work is counted in calls (of Python and of C functions), never in seconds.
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from collections.abc import Callable
 from types import FrameType
 
 import pytest
 
 from tests.framing.receivers import Lines, OnlyLines, connect, feed
+from trioproto.framing.line_buffer import LineBuffer
 
 
 class Long(Lines):
@@ -105,3 +107,16 @@ def test_many_short_chunks_of_a_skipped_line_cost_the_same_for_each_chunk() -> N
 
     few = calls_for(1_000)
     assert calls_for(10_000) < 11 * few
+
+
+def test_what_waits_for_its_delimiter_takes_little_more_memory_than_its_bytes() -> None:
+    buffer = LineBuffer(b"\r\n")
+    tracemalloc.start()
+    try:
+        for number in range(8000):
+            buffer.feed(bytes([65 + number % 20, 66]))
+        memory, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert buffer.pending == 16_000
+    assert memory < 80_000

@@ -153,7 +153,7 @@ class Factory(PureFactory[P]):  # noqa: D101
                 with shielded(self.settings.cleanup_timeout):
                     await trio.aclose_forcefully(stream)
                 raise
-        if scope.ended:
+        if scope.ended or scope.draining:
             slot.release()
             with shielded(self.settings.cleanup_timeout):
                 await trio.aclose_forcefully(stream)

@@ -1,0 +1,396 @@
+"""What went wrong once: a connection beside others, and in combinations that are rare."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from tests.behaviour.drivers import (
+    ASYNC,
+    SERVED,
+    SERVED_OR_HARNESS,
+    Connecting,
+    ListenerService,
+    ServerService,
+    Serving,
+    SocketPeer,
+    pipe_pair,
+    serving,
+)
+from tests.behaviour.pipes import PlainPipeStream
+from tests.behaviour.recorder import Recorder
+from trioproto import Factory, Protocol
+from trioproto.errors import (
+    ConnectionAborted,
+    ConnectionClosed,
+    ConnectionDone,
+    ConnectionLost,
+    OutboundOverflow,
+    ServerDraining,
+)
+from trioproto.framing import LineReceiver
+from trioproto.testing import Harness
+
+
+class Sequence(Factory[Recorder]):
+    """Gives out these protocols in their order."""
+
+    def __init__(self, *protocols: Recorder, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.left = list(protocols)
+
+    def build_protocol(self, peer: object) -> Recorder:
+        return self.left.pop(0)
+
+
+async def work_for_ever(_: Recorder) -> None:
+    await trio.sleep_forever()
+
+
+async def test_a_handle_that_is_cancelled_disturbs_no_other_connection() -> None:
+    async def handle(stream: trio.abc.Stream, factory: Sequence, scope: trio.CancelScope) -> None:
+        with scope:
+            await factory.handle(stream)
+
+    for _ in range(30):  # trio runs the tasks of one tick in any order
+        cancelled, other = Recorder(), Recorder()
+        factory = Sequence(cancelled, other)
+        scope = trio.CancelScope()
+        pairs = [trio.testing.memory_stream_pair() for _ in range(2)]
+        async with trio.open_nursery() as nursery, factory:
+            nursery.start_soon(handle, pairs[0][0], factory, scope)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(factory.handle, pairs[1][0])
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+            for _ in range(4):
+                cancelled.transport.write(b"x")
+                other.transport.write(b"x")
+                await trio.lowlevel.checkpoint()
+            await trio.testing.wait_all_tasks_blocked()
+            assert cancelled.lost
+            assert not other.lost
+            other.transport.close()
+            await pairs[1][1].aclose()
+
+
+async def test_a_cancelled_scope_ends_callbacks_in_other_nurseries_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    protocol = Recorder(connection_made=work_for_ever)
+    factory = Factory(lambda: protocol)
+    stream, _peer = trio.testing.memory_stream_pair()
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            begun = trio.current_time()
+            with trio.CancelScope() as scope:
+                async with factory:
+                    nursery.start_soon(factory.handle, stream)
+                    await trio.testing.wait_all_tasks_blocked()
+                    scope.cancel()
+                    await trio.lowlevel.checkpoint()
+            assert trio.current_time() == begun
+    assert trio.current_time() == begun
+    protocol.check()
+
+
+@pytest.mark.drivers(*SERVED)
+async def test_a_callback_that_resumes_reading_during_a_drain_is_still_told_of_it(
+    connect: Connecting,
+) -> None:
+    go_on = trio.Event()
+
+    async def work(self: Recorder) -> None:
+        self.transport.pause_reading()
+        await go_on.wait()
+        self.transport.resume_reading()
+
+    protocol = Recorder(data_received=work)
+    async with connect(protocol) as peer:
+        await peer.send(b"request")
+        await peer.settle()
+        await peer.service.start_drain()
+        go_on.set()
+        await peer.settle()
+        await peer.send(b"too late")
+        await peer.settle()
+        assert protocol.heard == ["connection_made", "data_received", "quiesce"]
+        assert protocol.received == b"request"
+
+
+def test_who_was_paused_and_resumes_during_a_drain_is_told_of_it() -> None:
+    protocol = Recorder(quiesce=lambda _: None)
+    harness = Harness(protocol)
+    harness.connect()
+    protocol.transport.pause_reading()
+    harness.feed(b"request")
+    harness.drain()
+    protocol.transport.resume_reading()
+    assert protocol.heard[-1] == "quiesce"
+    assert not harness.reading
+
+
+@pytest.mark.drivers(*ASYNC)
+async def test_what_others_write_after_the_call_of_send_file_comes_after_the_file(
+    connect: Connecting, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"FILE")
+
+    async def reply(self: Recorder) -> None:
+        self.transport.write(b"[head]")
+        called.set()
+        await self.transport.send_file(tmp_path / "file")
+        self.transport.write(b"[end]")
+
+    called = trio.Event()
+    protocol = Recorder(data_received=lambda self: self.transport.start_soon(reply, self))
+    async with connect(protocol) as peer:
+        await peer.send(b"go")
+        await called.wait()
+        protocol.transport.write(b"<after>")
+        received = await peer.receive_exactly(len("[head]FILE<after>[end]"))
+    assert received.startswith(b"[head]FILE")
+    assert received[10:] in (b"<after>[end]", b"[end]<after>")
+
+
+@pytest.mark.drivers(*ASYNC)
+async def test_send_file_after_write_eof_sends_nothing_and_harms_nothing(
+    connect: Connecting, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"FILE")
+    sent: list[int] = []
+
+    async def reply(self: Recorder) -> None:
+        self.transport.write(b"all")
+        self.transport.write_eof()
+        await trio.lowlevel.checkpoint()
+        sent.append(await self.transport.send_file(tmp_path / "file"))
+
+    protocol = Recorder(data_received=reply)
+    async with connect(protocol) as peer:
+        await peer.send(b"go")
+        assert await peer.receive_all() == (b"all", "eof")
+        await peer.settle()
+        assert sent == [0]
+        assert not protocol.lost
+        await peer.send_eof()
+        await peer.settle()
+        assert type(protocol.reason) is ConnectionDone
+
+
+@pytest.mark.drivers(*ASYNC)
+async def test_a_callback_whose_own_write_is_over_the_total_is_cancelled_at_once(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    async def flood(self: Recorder) -> None:
+        while self.transport.buffered < 30_000:
+            self.transport.write(bytes(20_000))
+            await trio.sleep(0.01)
+        times.append(trio.current_time())
+        self.transport.write(bytes(150_000))
+        try:
+            await trio.sleep_forever()
+        finally:
+            times.append(trio.current_time())
+
+    times: list[float] = []
+    protocol = Recorder(data_received=flood)
+    async with connect(protocol, small_buffers=True, max_buffered_total=120_000) as peer:
+        await peer.send(b"go")
+        await peer.pass_time(5)
+        assert len(times) == 2
+        assert times[0] == times[1]
+        assert type(protocol.reason) is OutboundOverflow
+        assert (await peer.receive_all())[1] == "reset"
+
+
+class Answers(LineReceiver):
+    """Answers each line with much, in a callback of either kind."""
+
+    def __init__(self, *, is_async: bool) -> None:
+        self.is_async = is_async
+        self.answered = 0
+        self.most_waiting = 0
+        self.paused = 0
+        self.reasons: list[ConnectionClosed] = []
+
+    def line_received(self, line: bytes) -> Any:
+        if self.is_async:
+            return self.answer_later()
+        return self.answer()
+
+    async def answer_later(self) -> None:
+        self.answer()
+        await trio.lowlevel.checkpoint()
+
+    def answer(self) -> None:
+        self.answered += 1
+        self.transport.write(bytes(200_000))
+        self.most_waiting = max(self.most_waiting, self.transport.buffered)
+
+    def pause_writing(self) -> None:
+        self.paused += 1
+
+    def connection_lost(self, reason: ConnectionClosed) -> None:
+        self.reasons.append(reason)
+
+
+@pytest.mark.drivers(*ASYNC)
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_lines_of_one_chunk_wait_while_much_output_waits(
+    connect: Connecting, is_async: bool
+) -> None:
+    protocol = Answers(is_async=is_async)
+    async with connect(protocol, small_buffers=True) as peer:
+        await peer.send(b"q\r\n" * 64)
+        await peer.settle()
+        assert protocol.answered < 8
+        assert protocol.paused >= 1
+        assert len(await peer.receive_exactly(64 * 200_000)) == 64 * 200_000
+        await peer.settle()
+        assert protocol.answered == 64
+        assert protocol.most_waiting < 1 << 20
+        assert protocol.reasons == []
+
+
+@pytest.mark.drivers(*ASYNC)
+async def test_the_callback_timeout_is_for_each_line_and_not_for_all_of_a_chunk(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    lines: list[bytes] = []
+
+    class Slow(LineReceiver):
+        async def line_received(self, line: bytes) -> None:
+            await trio.sleep(0.1)
+            lines.append(line)
+
+    async with connect(Slow(), callback_timeout=0.5) as peer:
+        await peer.send(b"x\r\n" * 20)
+        await peer.pass_time(3)
+        assert len(lines) == 20
+
+
+@pytest.mark.drivers("poll")
+async def test_an_async_callback_is_not_begun_once_another_connection_closed_its_own(
+    serving: Serving,
+) -> None:
+    def close_the_other(_: Recorder) -> None:
+        closed.transport.close()
+
+    async def begin(_: Recorder) -> None:
+        begun.append(True)
+
+    begun: list[bool] = []
+    closed = Recorder(data_received=begin)
+    other = Recorder(data_received=close_the_other)
+    async with serving(Sequence(closed, other)) as service:
+        peers = [await service.connect() for _ in range(2)]
+        for peer in peers:  # in the same batch of the poller
+            assert isinstance(peer, SocketPeer)
+            peer.raw.send(b"x")
+        await service.settle()
+        assert closed.heard[:2] == ["connection_made", "data_received"]
+        assert begun == []
+        assert not other.lost
+
+
+@pytest.mark.drivers("poll")
+async def test_a_reset_during_an_async_connection_made_cancels_it_at_once(
+    serving: Serving,
+) -> None:
+    protocol = Recorder(connection_made=work_for_ever)
+    async with serving(protocol) as service:
+        peer = await service.connect()
+        await peer.reset()
+        await service.settle()
+        assert type(protocol.reason) is ConnectionLost
+
+
+@pytest.mark.drivers("poll")
+@pytest.mark.parametrize("callback", ["connection_made", "data_received"])
+async def test_a_reset_in_the_tick_of_a_drain_cancels_a_callback_at_once(
+    connect: Connecting, callback: str
+) -> None:
+    protocol = Recorder(**{callback: work_for_ever})
+    async with connect(protocol) as peer:
+        await peer.send(b"go")
+        await peer.settle()
+        service = peer.service
+        assert isinstance(service, ServerService)
+        service.server.stop()
+        await peer.reset()
+        await peer.settle()
+        assert type(protocol.reason) is ConnectionLost
+
+
+@pytest.mark.drivers(*SERVED_OR_HARNESS)
+async def test_the_idle_clock_stands_still_while_a_drain_reads_nothing(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    protocol = Recorder(quiesce=lambda _: None)
+    async with connect(protocol, idle_timeout=0.3) as peer:
+        await peer.service.start_drain(grace=10)
+        await peer.pass_time(2)
+        assert "timed_out" not in protocol.heard
+        assert not protocol.lost
+        protocol.transport.write(b"done")
+        protocol.transport.close()
+        assert await peer.receive_all() == (b"done", "eof")
+        await peer.send_eof()
+        await peer.settle()
+        assert type(protocol.reason) in (ConnectionDone, ServerDraining)
+
+
+class Odd(PlainPipeStream):
+    """Raises what no stream should."""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        await super().receive_some(max_bytes)
+        raise ValueError("bad bytes")
+
+
+async def test_what_no_stream_should_raise_ends_that_connection_only_and_is_logged(
+    logged_errors: list[logging.LogRecord],
+) -> None:
+    odd, other = Recorder(), Recorder()
+    async with serving("listener", Sequence(odd, other)) as service:
+        assert isinstance(service, ListenerService)
+        peer, stream = pipe_pair(service)
+        service.listener.offer(Odd(stream.incoming, stream.outgoing))
+        await service.settle()
+        await service.connect()
+        await peer.send(b"go")
+        await service.settle()
+        assert type(odd.reason) is ConnectionLost
+        assert isinstance(odd.reason.__cause__, ValueError)
+        assert not other.lost
+    assert len(logged_errors) == 1
+
+
+async def test_a_reason_raised_often_does_not_grow() -> None:
+    protocol = Recorder()
+    async with serving("memory", protocol) as service:
+        await service.connect()
+        protocol.transport.abort()
+        await service.settle()
+        for _ in range(50):
+            with pytest.raises(ConnectionAborted) as raised:
+                await protocol.transport.send(b"x")
+        assert len(raised.traceback) < 10
+
+
+class Unused(Protocol):
+    pass
+
+
+def test_a_harness_does_not_change_the_settings_of_its_factory() -> None:
+    factory = Factory(Unused)
+    settings = factory.settings
+    Harness(factory).connect()
+    assert factory.settings == settings
