@@ -205,7 +205,7 @@ class _Bound:
         endpoint: TCPServerEndpoint | None = None,
         listener: trio.abc.Listener[Any] | None = None,
     ) -> None:
-        self._sock = sock
+        self._socket = sock
         self._endpoint = endpoint
         self._listener = listener
         self.address: Address = UnknownAddress(type(listener).__name__)
@@ -214,27 +214,27 @@ class _Bound:
 
     def listen(self, backlog: int) -> None:
         """Begin to listen, unless it does already."""
-        if self._sock is None or self._endpoint is None:
+        if self._socket is None or self._endpoint is None:
             return
         try:
-            self._sock.listen(self._endpoint.backlog or backlog)
+            self._socket.listen(self._endpoint.backlog or backlog)
         except OSError as exc:
             raise self._endpoint.error(exc) from exc
 
     def acceptor(self, doorman: Doorman) -> SocketAcceptor | StreamAcceptor:
         """Make what accepts on it."""
-        if self._sock is None:
+        if self._socket is None:
             assert self._listener is not None
             return StreamAcceptor(doorman, self._listener)
         if SUPPORTED:
-            return SocketAcceptor(doorman, self._sock)
-        self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._sock))
+            return SocketAcceptor(doorman, self._socket)
+        self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._socket))
         return StreamAcceptor(doorman, self._listener)
 
     def close(self) -> None:
         """Close the socket, if its acceptor has not."""
-        if self._sock is not None:
-            self._sock.close()
+        if self._socket is not None:
+            self._socket.close()
 
 
 @asynccontextmanager
