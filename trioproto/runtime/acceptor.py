@@ -24,7 +24,7 @@ import trio
 from trioproto.runtime.driver import RESET_ON_CLOSE
 from trioproto.runtime.poll_driver import PollDriver
 from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
-from trioproto.runtime.user_code import shielded
+from trioproto.runtime.user_code import close_at_once
 from trioproto.sansio.addresses import Address, TCPAddress, address_from_sockaddr
 
 if TYPE_CHECKING:
@@ -108,8 +108,7 @@ class Doorman:
             pass
         finally:
             self._refusals -= 1
-            with shielded(_REFUSAL_TIME):
-                await trio.aclose_forcefully(stream)
+            await close_at_once(stream, _REFUSAL_TIME)
 
 
 class SocketAcceptor:
@@ -236,8 +235,7 @@ class StreamAcceptor:
             while True:
                 await self._accept()
         finally:
-            with shielded(_REFUSAL_TIME):
-                await trio.aclose_forcefully(self._listener)
+            await close_at_once(self._listener, _REFUSAL_TIME)
 
     async def _accept(self) -> None:
         try:
@@ -258,7 +256,6 @@ class StreamAcceptor:
             try:
                 slot = await admission.wait_slot()
             except BaseException:
-                with shielded(_REFUSAL_TIME):
-                    await trio.aclose_forcefully(stream)
+                await close_at_once(stream, _REFUSAL_TIME)
                 raise
         self._doorman.admit_stream(stream, slot)

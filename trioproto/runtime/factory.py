@@ -14,7 +14,7 @@ from trioproto.factory import P
 from trioproto.runtime.groups import ungrouped, users_block
 from trioproto.runtime.scope import Scope, open_scope
 from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
-from trioproto.runtime.user_code import shielded
+from trioproto.runtime.user_code import close_at_once, shielded
 from trioproto.sansio.settings import Settings
 
 if TYPE_CHECKING:
@@ -142,21 +142,19 @@ class Factory(PureFactory[P]):  # noqa: D101
 
     async def _handle_in(self, scope: Scope, stream: trio.abc.Stream) -> None:
         slot = scope.admission.try_slot()
+        patience = self.settings.cleanup_timeout
         if slot is None and self.settings.at_limit == "refuse":
-            with shielded(self.settings.cleanup_timeout):
-                await trio.aclose_forcefully(stream)
+            await close_at_once(stream, patience)
             return
         if slot is None:
             try:
                 slot = await scope.admission.wait_slot()
             except BaseException:
-                with shielded(self.settings.cleanup_timeout):
-                    await trio.aclose_forcefully(stream)
+                await close_at_once(stream, patience)
                 raise
         if scope.ended or scope.draining:
             slot.release()
-            with shielded(self.settings.cleanup_timeout):
-                await trio.aclose_forcefully(stream)
+            await close_at_once(stream, patience)
             return
         peer, local = stream_addresses(stream)
         await StreamDriver(scope, stream).run(peer, local, slot)

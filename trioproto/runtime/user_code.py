@@ -37,6 +37,12 @@ def shielded(seconds: float) -> trio.CancelScope:
     return trio.CancelScope(deadline=trio.current_time() + seconds, shield=True)
 
 
+async def close_at_once(resource: trio.abc.AsyncResource, seconds: float) -> None:
+    """Close without ceremony, also when cancelled; give up after *seconds*."""
+    with shielded(seconds):
+        await trio.aclose_forcefully(resource)
+
+
 class UserCode:
     """The part of a driver that runs what the user wrote as ``async def``."""
 
