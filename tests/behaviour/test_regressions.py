@@ -382,7 +382,7 @@ async def test_a_reason_raised_often_does_not_grow() -> None:
         for _ in range(50):
             with pytest.raises(ConnectionAborted) as raised:
                 await protocol.transport.send(b"x")
-        assert len(raised.traceback) < 10
+            assert len(raised.traceback) < 10
 
 
 class Unused(Protocol):

@@ -13,6 +13,7 @@ then four, and so on.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import length_hint
 
 _CHUNKS = 64
 """Chunks of an unfinished line that are kept apart."""
@@ -55,6 +56,11 @@ class LineBuffer:
         self._batch *= 2
         self._split(data)
         return True
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left of what was fed."""
+        return not (self._size or self._unsplit or length_hint(self.lines))
 
     @property
     def pending(self) -> int:

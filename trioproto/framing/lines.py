@@ -89,7 +89,9 @@ class LineOnlyReceiver(Protocol):
         lines costs a connection no more than one callback.
         """
         waiting = self._deliver_until_async()
-        if not isinstance(waiting, Coroutine):
+        if waiting is None or not isinstance(waiting, Coroutine):
+            return waiting
+        if self._line_buffer.empty and not self._must_close:
             return waiting
         if self.transport.settings.callback_timeout is not None:
             # Each callback has its own time, so each is awaited alone.

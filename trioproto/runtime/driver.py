@@ -10,7 +10,7 @@ if there is something that only a task can do.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,7 @@ class BaseDriver(UserCode):
         "_patience",
         "_progress",
         "_size_seen",
+        "_task",
         "context",
         "deadline_entry",
         "marked",
@@ -62,6 +63,7 @@ class BaseDriver(UserCode):
     time = staticmethod(trio.current_time)
 
     context: Context
+    _task: trio.lowlevel.Task
 
     def __init__(self, scope: Scope) -> None:
         super().__init__()
@@ -69,7 +71,7 @@ class BaseDriver(UserCode):
         scope.entered()
         self.marked = False
         self.deadline_entry: Entry | None = None
-        self._parked: trio.lowlevel.Task | None = None
+        self._parked = False
         self._progress: trio.Event | None = None
         self._closed: trio.Event | None = None
         self._draining: trio.Event | None = None
@@ -89,7 +91,8 @@ class BaseDriver(UserCode):
             BaseException: what user code raised, if it is no ``Exception`` or
                 ``callback_errors`` is ``"raise"``.
         """
-        self.context = trio.lowlevel.current_task().context
+        self._task = trio.lowlevel.current_task()
+        self.context = self._task.context
         raised: BaseException | None = None
         try:
             try:
@@ -158,20 +161,20 @@ class BaseDriver(UserCode):
 
     # Waking the task
 
-    async def _park(self) -> None:
+    def _park(self) -> Awaitable[None]:
         """Wait until ``_wake``."""
-        self._parked = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(self._unpark)
+        self._parked = True
+        return trio.lowlevel.wait_task_rescheduled(self._unpark)  # noqa: ASYNC105 - by the caller
 
     def _unpark(self, _raise_cancel: object) -> trio.lowlevel.Abort:
-        self._parked = None
+        self._parked = False
         return trio.lowlevel.Abort.SUCCEEDED
 
     def _wake(self) -> None:
         """Let a parked task go on; exactly once."""
-        task, self._parked = self._parked, None
-        if task is not None:
-            trio.lowlevel.reschedule(task)
+        if self._parked:
+            self._parked = False
+            trio.lowlevel.reschedule(self._task)
 
     def _stop_user_code(self) -> None:
         """Cancel what must not run on in the state that has been reached."""

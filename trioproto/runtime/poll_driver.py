@@ -313,8 +313,7 @@ class PollDriver(BaseDriver):
             if connection.pending is not None or self._to_start:
                 await self._serve_in_nursery()
                 return
-            self._parked = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._unpark)
+            await self._park()
 
     async def _serve_in_nursery(self) -> None:
         """Go on in a nursery, from when one is first needed (it costs 1.3 KB)."""

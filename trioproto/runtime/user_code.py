@@ -66,53 +66,46 @@ class UserCode:
 
     # Callbacks
 
-    async def _run_callbacks(self, waiting: Coroutine[Any, Any, Any] | None) -> None:
+    @types.coroutine
+    def _run_callbacks(self, waiting: Coroutine[Any, Any, Any] | None) -> Generator[Any, Any, None]:
         """Await async callbacks, as long as one leads to the next.
 
-        Nothing is flushed in between: what they write goes out when they are
-        done, or in a turn of the flusher's when one of them waits.
+        Each is awaited as ``await`` does it, but that what it did is looked
+        after only when it waits: most callbacks write last of all, and what
+        follows their end sends it, without a turn of the flusher's.
         """
         connection = self.connection
         while waiting is not None:
-            try:
-                result = await self._run_callback(waiting)
-            except BaseException as exc:
-                self._callback_raised(exc)
-            else:
-                connection.callback_returned(result)
-            waiting = connection.take_pending()
-
-    @trio.lowlevel.disable_ki_protection
-    @types.coroutine
-    def _run_callback(self, waiting: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
-        """Await a callback, and look after what it did only when it waits.
-
-        As ``await waiting``, but for that: most callbacks write last of all, and
-        what follows their end sends it, without a turn of the flusher's.
-        """
-        connection = self.connection
-        connection.tell = False
-        try:
-            trap = waiting.send(None)
+            step: Callable[[Any], Any] = waiting.send
+            value: Any = None
+            connection.tell = False
             while True:
+                try:
+                    trap = call_user(step, value)
+                except StopIteration as stop:
+                    connection.callback_returned(stop.value)
+                    break
+                except BaseException as exc:
+                    value = None  # it may be what was thrown in: no cycle with our frame
+                    self._callback_raised(exc)
+                    break
                 self._callback_waits()
                 try:
                     value = yield trap
+                    step = waiting.send
                 except BaseException as exc:
-                    connection.tell = False
-                    trap = waiting.throw(exc)
-                else:
-                    connection.tell = False
-                    trap = waiting.send(value)
-        except StopIteration as stop:
-            return stop.value
+                    step, value = waiting.throw, exc
+                connection.tell = False
+            waiting = connection.take_pending()
 
     def _callback_waits(self) -> None:
         """Have what a callback has done so far looked after."""
         connection = self.connection
-        connection.count_output()
-        new_output = connection.outbound.size and not connection.holds & holds.UNSENT
-        if new_output or connection.holds & holds.CHANGED:
+        written = connection.outbound.size
+        if written:
+            connection.count_output()
+        held = connection.holds
+        if held & holds.CHANGED or (written and not held & holds.UNSENT):
             self.changed()
         else:
             connection.tell = True

@@ -78,9 +78,14 @@ class Callbacks(Transport):
 
     def callback_returned(self, result: Any) -> None:
         """Take the result of the coroutine that was ``pending``."""
-        self._finished(self._no_longer_busy(), result)
-        self.advance()
-        self._restart_idle_clock()
+        callback = self._no_longer_busy()
+        if result is not None or self._in_eof:
+            self._finished(callback, result)
+        if self.holds:
+            self.advance()
+        if not self.holds & holds.BUSY:
+            # From now on we wait for the peer: the idle clock starts again.
+            self.active_at = self._driver.time()
 
     def callback_raised(self, exc: BaseException) -> None:
         """Take the exception of the coroutine that was ``pending``."""
@@ -105,6 +110,8 @@ class Callbacks(Transport):
         """Take what a driver's own call of ``data_received`` returned."""
         if result is not None:
             self._returned(self.protocol.data_received, result)
+        if self.holds & holds.BUSY:
+            return
         self.advance()
 
     def data_received_raised(self, exc: BaseException) -> None:
@@ -180,11 +187,6 @@ class Callbacks(Transport):
         self._running = None
         self.holds &= ~holds.BUSY
         return callback
-
-    def _restart_idle_clock(self) -> None:
-        """From now on, unless another callback runs, we wait for the peer."""
-        if not self.holds & holds.BUSY:
-            self.active_at = self._driver.time()
 
 
 def unwrap(exc: BaseException) -> BaseException:
