@@ -56,11 +56,11 @@ class BaseDriver(UserCode):
         "deadline_entry",
         "marked",
         "scope",
+        "time",
     )
 
     can_write_eof: bool
     invoke = staticmethod(call_user)
-    time = staticmethod(trio.current_time)
 
     context: Context
     _task: trio.lowlevel.Task
@@ -68,6 +68,7 @@ class BaseDriver(UserCode):
     def __init__(self, scope: Scope) -> None:
         super().__init__()
         self.scope = scope
+        self.time = scope.time
         scope.entered()
         self.marked = False
         self.deadline_entry: Entry | None = None

@@ -261,7 +261,7 @@ class PollDriver(BaseDriver):
             if partly:
                 self._blocked = True
                 break
-        connection.output_tried(total, trio.current_time())
+        connection.output_tried(total, self.time())
 
     def _shut_down(self) -> None:
         """End our side of the connection."""
@@ -366,7 +366,7 @@ class PollDriver(BaseDriver):
                 sent = self._send_part(file.fileno(), offset + total, size)
             except BlockingIOError:
                 self._blocked = True
-                connection.output_tried(0, trio.current_time())
+                connection.output_tried(0, self.time())
                 connection.note_change()
                 await self._wait_until(lambda: not self._blocked)
                 continue
@@ -379,7 +379,7 @@ class PollDriver(BaseDriver):
             if not sent:
                 break
             total += sent
-            connection.output_tried(sent, trio.current_time())
+            connection.output_tried(sent, self.time())
         return total
 
     def _send_part(self, fd: int, offset: int, size: int) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -104,7 +105,7 @@ class StreamDriver(BaseDriver):
                 self._start_tasks(nursery)
                 self._look()
                 while connection.state < State.ENDED:
-                    await self._step()
+                    await self._next_step()
                     self._look()
             except BaseException:
                 # Before the nursery closes: nothing may be started in it any more.
@@ -112,32 +113,32 @@ class StreamDriver(BaseDriver):
                 raise
             nursery.cancel_scope.cancel()
 
-    async def _step(self) -> None:
+    def _next_step(self) -> Awaitable[None]:
         """Do the one thing that is to be done next."""
         connection = self.connection
         waiting = connection.take_pending()
         if waiting is not None:
-            await self._run_callbacks(waiting)
-            return
+            return self._run_callbacks(waiting)
         if self._must_send():
             if connection.protocol.auto_pause:
-                await self._send()
-                return
+                return self._send()
             self._wake_sender()
         if connection.wants_shutdown and not self._sending:
-            await self._shut_down()
-        elif connection.wants_read:
-            await self._receive()
-        else:
-            await self._park()
+            return self._shut_down()
+        if connection.wants_read:
+            return self._receive()
+        return self._park()
 
     async def _receive(self) -> None:
-        """Receive, feed and send, as long as nothing else is to be done."""
+        """Receive, feed and send, as long as nothing else is to be done.
+
+        Whoever cancels the scope has seen to it that something is: a hold tells.
+        """
         connection = self.connection
         stream = self._stream
         size = connection.settings.read_size
         with trio.CancelScope() as scope:
-            while not scope.cancel_called:
+            while True:
                 self._read_scope = scope
                 try:
                     data = await stream.receive_some(size)
@@ -152,7 +153,7 @@ class StreamDriver(BaseDriver):
                     return
                 if not isinstance(data, bytes):
                     data = bytes(data)
-                now = trio.current_time()
+                now = self.time()
                 if connection.holds:
                     connection.feed(data, now)
                     return
@@ -185,7 +186,7 @@ class StreamDriver(BaseDriver):
             before = connection.buffered
             connection.encode_output()
             connection.count_output()
-            await self._send_run(trio.current_time())
+            await self._send_run(self.time())
             self._notify_waiters()
             if not connection.sendable or connection.buffered <= low_water < before:
                 return
@@ -193,14 +194,10 @@ class StreamDriver(BaseDriver):
     async def _send_run(self, now: float) -> None:
         """Send one run of at most 64 KiB of what waits."""
         connection = self.connection
-        wire = connection.wire
-        data = wire.peek()
+        data = connection.begin_output(self._piece, now)
         if data is None:
             return
-        if len(data) > self._piece:
-            data = memoryview(data)[: self._piece]
         self._sending = True
-        connection.output_begun(now)
         entry = self.deadline_entry
         timeout = connection.settings.write_timeout
         if timeout is not None and (entry is None or entry.when > now + timeout):
@@ -212,9 +209,9 @@ class StreamDriver(BaseDriver):
             self._stream_failed(exc)
         else:
             if connection.state < State.ENDED:
-                after = trio.current_time()
+                after = self.time()
                 self._piece = _CHUNK if after - now < _SLOW else _SLOW_CHUNK
-                wire.sent(len(data))
+                connection.wire.sent(len(data))
                 connection.output_tried(len(data), after)
         finally:
             self._sending = False
@@ -308,7 +305,7 @@ class StreamDriver(BaseDriver):
             data = await trio.to_thread.run_sync(os.pread, file.fileno(), size, offset + total)
             if not data or connection.state >= State.ENDED:
                 break
-            connection.output_tried(0, trio.current_time())
+            connection.output_tried(0, self.time())
             connection.note_change()
             try:
                 await self._stream.send_all(data)
@@ -317,7 +314,7 @@ class StreamDriver(BaseDriver):
                 connection.note_change()
                 break
             total += len(data)
-            connection.output_tried(len(data), trio.current_time())
+            connection.output_tried(len(data), self.time())
         return total
 
 

@@ -152,11 +152,15 @@ class Connection(Callbacks):
             lingers = self._driver.can_write_eof and not self._eof
             self._move(Event.SHUT_DOWN if lingers else Event.FINISH)
 
-    def output_begun(self, now: float) -> None:
-        """Take it that the driver begins to send, and may have to wait."""
+    def begin_output(self, limit: int, now: float) -> bytes | memoryview | None:
+        """Return what to send next, at most *limit* bytes, if sending may have to wait."""
+        data = self.wire.peek()
+        if data is None:
+            return None
         self.holds |= holds.UNSENT
         if self._blocked_at == inf:
             self._blocked_at = now
+        return data if len(data) <= limit else memoryview(data)[:limit]
 
     def output_tried(self, sent: int, now: float) -> None:
         """Take it that the driver sent *sent* bytes, and could not send more for now."""
