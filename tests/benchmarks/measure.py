@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from .processes import Measured, MeasurementFailed, Server, serving
-from .scenarios import Broadcast, Contender, IdleMemory, Scenario, Target, Throughput
+from .scenarios import LIMIT, Broadcast, Contender, IdleMemory, Scenario, Target, Throughput
 
 BUSY = 0.9
 
@@ -51,10 +51,31 @@ class Results:
         ours, theirs = self.value(server), self.value(reference)
         return ours / theirs if ours is not None and theirs else None
 
+    def target_ratio(self, target: Target) -> float | None:
+        """What is held against the target's bound: made of the medians."""
+        if not target.own_cpu:
+            return self.ratio(target.server, target.reference)
+        servers = target.server, target.reference, LIMIT
+        if not all(map(self.rounds, servers)):
+            return None
+        return _own_cpu_ratio(*(median(_cpu(s) for s in self.rounds(name)) for name in servers))
+
     def ratios(self, target: Target) -> list[float]:
         """Each round's own ratio: how far the rounds agree."""
-        pairs = zip(self.rounds(target.server), self.rounds(target.reference), strict=False)
-        return [ours.value / theirs.value for ours, theirs in pairs if theirs.value]
+        ours, theirs = self.rounds(target.server), self.rounds(target.reference)
+        if target.own_cpu:
+            rounds = zip(ours, theirs, self.rounds(LIMIT), strict=False)
+            return [_own_cpu_ratio(*map(_cpu, samples)) for samples in rounds]
+        return [o.value / t.value for o, t in zip(ours, theirs, strict=False) if t.value]
+
+
+def _cpu(sample: Sample) -> float:
+    assert sample.cpu_us is not None
+    return sample.cpu_us
+
+
+def _own_cpu_ratio(ours: float, theirs: float, limit: float) -> float:
+    return (theirs - limit) / max(ours - limit, 0.01)
 
 
 def run(

@@ -71,7 +71,7 @@ def targets_text(all_results: Iterable[Results]) -> str:
 
 def _target_row(results: Results, target: Target) -> Row:
     scenario = results.scenario
-    ratio = results.ratio(target.server, target.reference)
+    ratio = results.target_ratio(target)
     each = results.ratios(target)
     sign = ">=" if scenario.measurement.more_is_better else "<="
 
@@ -79,7 +79,7 @@ def _target_row(results: Results, target: Target) -> Row:
         return NOTHING if ratio is None else "yes" if scenario.reached(ratio, bound) else "NO"
 
     return (
-        scenario.name, target.server, target.reference,
+        scenario.name, target.server, target.reference + ", own CPU" * target.own_cpu,
         NOTHING if ratio is None else f"{ratio:.2f}",
         f"{min(each):.2f}..{max(each):.2f}" if each else NOTHING,
         f"{sign} {target.bound:.2f}", verdict(target.bound),
@@ -113,6 +113,6 @@ def _without_nothing(sample: Sample) -> dict[str, float]:
 
 
 def _target_data(results: Results, target: Target) -> dict[str, object]:
-    ratio = results.ratio(target.server, target.reference)
+    ratio = results.target_ratio(target)
     reached = None if ratio is None else results.scenario.reached(ratio, target.bound)
     return {**asdict(target), "ratio": ratio, "ratios": results.ratios(target), "reached": reached}
