@@ -204,10 +204,9 @@ class Factory(Generic[P]):
         """Return the connections in the books."""
         return list(self.connections._protocols)
 
-    def output_waits(self, connection: Connection, change: int) -> None:
+    def output_waits(self, change: int, limit: int) -> None:
         """Count bytes that wait to be sent; above the limit, abort who has most."""
         self._buffered += change
-        limit = connection.settings.max_buffered_total
         if change > 0 and self._buffered > limit:
             worst = max(self.connections._protocols, key=lambda each: each.buffered)
             worst.abort(OutboundOverflow(self._buffered, limit))

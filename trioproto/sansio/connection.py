@@ -24,7 +24,6 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from trioproto.sansio import holds
-from trioproto.sansio.callbacks import Callbacks
 from trioproto.sansio.errors import (
     CallbackTimeout,
     CloseTimeout,
@@ -38,7 +37,7 @@ from trioproto.sansio.errors import (
     WriteTimeout,
 )
 from trioproto.sansio.lifecycle import Event, State
-from trioproto.sansio.outbound import OutboundBuffer
+from trioproto.sansio.sending import Sending
 
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
@@ -48,28 +47,19 @@ if TYPE_CHECKING:
     from trioproto.sansio.settings import Settings
 
 
-class Connection(Callbacks):
+class Connection(Sending):
     """The state of one connection; see the module for the contract.
 
     Attributes:
-        sending_file: whether the driver sends a file just now, and what is
-            written has to wait behind it.
         shut: whether our side has been shut down.
-        wire: what is to be sent: ``outbound`` itself, unless there are layers.
     """
 
     __slots__ = (
-        "_blocked_at",
-        "_counted",
         "_eof",
         "_input",
-        "_layers",
         "_made",
         "_rest_read",
-        "_writing_paused",
-        "sending_file",
         "shut",
-        "wire",
     )
 
     def __init__(
@@ -82,18 +72,12 @@ class Connection(Callbacks):
         local: Address,
         layers: Iterable[Layer] = (),
     ) -> None:
-        super().__init__(protocol, owner, driver, settings, peer, local)
-        self._layers = tuple(layers)
-        self.wire = OutboundBuffer() if self._layers else self.outbound
+        super().__init__(protocol, owner, driver, settings, peer, local, layers)
         self._input: list[bytes] | None = None
         self._eof = False
         self._made = False
         self._rest_read = False
         self.shut = False
-        self._writing_paused = False
-        self._blocked_at = inf
-        self._counted = 0
-        self.sending_file = False
 
     # What the driver tells us
 
@@ -152,30 +136,6 @@ class Connection(Callbacks):
             lingers = self._driver.can_write_eof and not self._eof
             self._move(Event.SHUT_DOWN if lingers else Event.FINISH)
 
-    def begin_output(self, limit: int, now: float) -> bytes | memoryview | None:
-        """Return what to send next, at most *limit* bytes, if sending may have to wait."""
-        data = self.wire.peek()
-        if data is None:
-            return None
-        self.holds |= holds.UNSENT
-        if self._blocked_at == inf:
-            self._blocked_at = now
-        return data if len(data) <= limit else memoryview(data)[:limit]
-
-    def output_tried(self, sent: int, now: float) -> None:
-        """Take it that the driver sent *sent* bytes, and could not send more for now."""
-        waiting = self.buffered
-        if waiting or self.sending_file:
-            self.holds |= holds.UNSENT
-            if sent or self._blocked_at == inf:
-                self._blocked_at = now
-        elif self._blocked_at != inf or self.state is State.READ_ENDED:
-            self.holds &= ~holds.UNSENT
-            self._blocked_at = inf
-            self.active_at = now
-        if waiting != self._counted:
-            self.count_output()
-
     def on_timeout(self, now: float) -> None:
         """Act on the deadline that has passed; do nothing if none has."""
         settings = self.settings
@@ -231,13 +191,6 @@ class Connection(Callbacks):
         del self.protocol
 
     # What the driver asks
-
-    @property
-    def buffered(self) -> int:
-        """Bytes that wait to be sent."""
-        if self.wire is self.outbound:
-            return self.outbound.size
-        return self.outbound.size + self.wire.size
 
     def begin_turn(self) -> None:
         """Take it that the driver looks at everything now."""
@@ -385,71 +338,3 @@ class Connection(Callbacks):
         if self.state >= State.FLUSHING or self.holds & holds.PAUSED:
             return True
         return self.buffered > self.settings.high_water and self.protocol.auto_pause
-
-    # Output
-
-    @property
-    def sendable(self) -> bool:
-        """Whether there is something to be sent now."""
-        return self.wire.sendable or (self.wire is not self.outbound and bool(self.outbound.size))
-
-    def begin_file(self) -> None:
-        """Keep a place for a file: what is written from here on is sent after it."""
-        self.sending_file = True
-        self.holds |= holds.FILE
-        self.wire.raise_barrier()
-
-    def file_is_next(self) -> bool:
-        """Whether everything that was written before the file has been sent."""
-        return not self.wire.sendable
-
-    def end_file(self) -> None:
-        """Send on what has been written after the file."""
-        self.sending_file = False
-        self.holds &= ~holds.FILE
-        self.wire.lower_barrier()
-        if self.state < State.ENDED:
-            self.output_tried(0, self._driver.time())
-            self.note_change()
-
-    def encode_output(self) -> None:
-        """Pass what was written down through the layers, to ``wire``."""
-        if not self._layers:
-            return
-        data = b"".join(self.outbound.pieces)
-        self.outbound.clear()
-        for layer in reversed(self._layers):
-            data = layer.output() + (layer.send(data) if data else b"")
-        if data:
-            self.wire.append(data)
-
-    def _cross_water_marks(self) -> bool:
-        """Tell the protocol when output crosses a water mark."""
-        size = self.buffered
-        if self._writing_paused:
-            if size > self.settings.low_water:
-                return False
-            self._writing_paused = False
-            self.holds &= ~holds.HIGH_WATER
-            self.active_at = self._driver.time()
-            self._call(self.protocol.resume_writing)
-            return True
-        if size <= self.settings.high_water:
-            return False
-        self._writing_paused = True
-        if self.protocol.auto_pause:
-            self.holds |= holds.HIGH_WATER
-        self._call(self.protocol.pause_writing)
-        return True
-
-    def _output_deadline(self) -> float:
-        limit = self.settings.write_timeout
-        return inf if limit is None else self._blocked_at + limit
-
-    def count_output(self) -> None:
-        """Bring the factory's count of waiting bytes up to date."""
-        waiting = self.buffered
-        change = waiting - self._counted
-        if change:
-            self._counted = waiting
-            self._owner.output_waits(self, change)

@@ -91,8 +91,8 @@ class Owner(Protocol):
         """Take it out again."""
         ...
 
-    def output_waits(self, connection: Connection, change: int) -> None:
-        """Count *change* bytes more (or fewer) that wait to be sent."""
+    def output_waits(self, change: int, limit: int) -> None:
+        """Count *change* bytes more (or fewer) that wait; above *limit* somebody is aborted."""
         ...
 
     def report(self, peer: Address, reason: ConnectionClosed) -> None:

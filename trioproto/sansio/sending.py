@@ -1,0 +1,166 @@
+"""The output of a connection: what waits, since when, and who has to know.
+
+The driver sends what ``wire`` holds, and says what became of it. From that
+follow the two water marks, the deadline for progress, and the factory's count
+of waiting bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+from typing import TYPE_CHECKING
+
+from trioproto.sansio import holds
+from trioproto.sansio.callbacks import Callbacks
+from trioproto.sansio.lifecycle import State
+from trioproto.sansio.outbound import OutboundBuffer
+
+if TYPE_CHECKING:
+    from trioproto.sansio.addresses import Address
+    from trioproto.sansio.driver import Driver, Owner
+    from trioproto.sansio.layer import Layer
+    from trioproto.sansio.protocol import Protocol
+    from trioproto.sansio.settings import Settings
+
+
+class Sending(Callbacks):
+    """The part of a connection that keeps the books of its output.
+
+    Attributes:
+        sending_file: whether the driver sends a file just now, and what is
+            written has to wait behind it.
+        wire: what is to be sent: ``outbound`` itself, unless there are layers.
+    """
+
+    __slots__ = (
+        "_blocked_at",
+        "_counted",
+        "_layers",
+        "_writing_paused",
+        "sending_file",
+        "wire",
+    )
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        owner: Owner,
+        driver: Driver,
+        settings: Settings,
+        peer: Address,
+        local: Address,
+        layers: Iterable[Layer],
+    ) -> None:
+        super().__init__(protocol, owner, driver, settings, peer, local)
+        self._layers = tuple(layers)
+        self.wire = OutboundBuffer() if self._layers else self.outbound
+        self.sending_file = False
+        self._writing_paused = False
+        self._blocked_at = inf
+        self._counted = 0
+
+    # What waits
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait to be sent."""
+        if self.wire is self.outbound:
+            return self.outbound.size
+        return self.outbound.size + self.wire.size
+
+    @property
+    def sendable(self) -> bool:
+        """Whether there is something to be sent now."""
+        return self.wire.sendable or (self.wire is not self.outbound and bool(self.outbound.size))
+
+    def encode_output(self) -> None:
+        """Pass what was written down through the layers, to ``wire``."""
+        if not self._layers:
+            return
+        data = b"".join(self.outbound.pieces)
+        self.outbound.clear()
+        for layer in reversed(self._layers):
+            data = layer.output() + (layer.send(data) if data else b"")
+        if data:
+            self.wire.append(data)
+
+    # What the driver sent
+
+    def begin_output(self, limit: int, now: float) -> bytes | memoryview | None:
+        """Return what to send next, at most *limit* bytes, if sending may have to wait."""
+        data = self.wire.peek()
+        if data is None:
+            return None
+        self.holds |= holds.UNSENT
+        if self._blocked_at == inf:
+            self._blocked_at = now
+        return data if len(data) <= limit else memoryview(data)[:limit]
+
+    def output_tried(self, sent: int, now: float) -> None:
+        """Take it that the driver sent *sent* bytes, and could not send more for now."""
+        waiting = self.buffered
+        if waiting or self.sending_file:
+            self.holds |= holds.UNSENT
+            if sent or self._blocked_at == inf:
+                self._blocked_at = now
+        elif self._blocked_at != inf or self.state is State.READ_ENDED:
+            self.holds &= ~holds.UNSENT
+            self._blocked_at = inf
+            self.active_at = now
+        if waiting != self._counted:
+            self.count_output()
+
+    # Files
+
+    def begin_file(self) -> None:
+        """Keep a place for a file: what is written from here on is sent after it."""
+        self.sending_file = True
+        self.holds |= holds.FILE
+        self.wire.raise_barrier()
+
+    def file_is_next(self) -> bool:
+        """Whether everything that was written before the file has been sent."""
+        return not self.wire.sendable
+
+    def end_file(self) -> None:
+        """Send on what has been written after the file."""
+        self.sending_file = False
+        self.holds &= ~holds.FILE
+        self.wire.lower_barrier()
+        if self.state < State.ENDED:
+            self.output_tried(0, self._driver.time())
+            self.note_change()
+
+    # What follows from it
+
+    def _cross_water_marks(self) -> bool:
+        """Tell the protocol when output crosses a water mark."""
+        size = self.buffered
+        if self._writing_paused:
+            if size > self.settings.low_water:
+                return False
+            self._writing_paused = False
+            self.holds &= ~holds.HIGH_WATER
+            self.active_at = self._driver.time()
+            self._call(self.protocol.resume_writing)
+            return True
+        if size <= self.settings.high_water:
+            return False
+        self._writing_paused = True
+        if self.protocol.auto_pause:
+            self.holds |= holds.HIGH_WATER
+        self._call(self.protocol.pause_writing)
+        return True
+
+    def _output_deadline(self) -> float:
+        limit = self.settings.write_timeout
+        return inf if limit is None else self._blocked_at + limit
+
+    def count_output(self) -> None:
+        """Bring the factory's count of waiting bytes up to date."""
+        waiting = self.buffered
+        change = waiting - self._counted
+        if change:
+            self._counted = waiting
+            self._owner.output_waits(change, self.settings.max_buffered_total)
