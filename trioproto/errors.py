@@ -22,6 +22,7 @@ from trioproto.sansio.errors import (
     OutboundOverflow,
     ServerCancelled,
     ServerDraining,
+    StringTooLong,
     TrioprotoError,
     WriteTimeout,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "OutboundOverflow",
     "ServerCancelled",
     "ServerDraining",
+    "StringTooLong",
     "TrioprotoError",
     "WriteTimeout",
 ]

@@ -182,5 +182,11 @@ def test_every_reason_is_a_connection_closed_and_the_other_errors_are_not() -> N
     assert issubclass(ConnectionClosed, errors.TrioprotoError)
     for name in errors.__all__:
         error = getattr(errors, name)
-        others = ("NotSupported", "AsyncCallbackError", "EndpointError", "ListenError")
+        others = (
+            "NotSupported",
+            "AsyncCallbackError",
+            "EndpointError",
+            "ListenError",
+            "StringTooLong",
+        )
         assert issubclass(error, ConnectionClosed) is (name not in (*others, "TrioprotoError"))

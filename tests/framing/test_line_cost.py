@@ -13,7 +13,7 @@ from types import FrameType
 import pytest
 
 from tests.framing.receivers import Lines, OnlyLines, connect, feed
-from trioproto.framing.line_buffer import LineBuffer
+from trioproto.framing import LineCodec
 
 
 class Long(Lines):
@@ -110,13 +110,14 @@ def test_many_short_chunks_of_a_skipped_line_cost_the_same_for_each_chunk() -> N
 
 
 def test_what_waits_for_its_delimiter_takes_little_more_memory_than_its_bytes() -> None:
-    buffer = LineBuffer(b"\r\n")
+    codec = LineCodec()
     tracemalloc.start()
     try:
         for number in range(8000):
-            buffer.feed(bytes([65 + number % 20, 66]))
+            codec.feed(bytes([65 + number % 20, 66]))
+            assert not list(codec.frames())
         memory, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert buffer.pending == 16_000
+    assert codec.pending == 16_000
     assert memory < 80_000

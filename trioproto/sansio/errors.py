@@ -10,6 +10,9 @@ Exceptions take typed arguments and build their own message.
 
 from __future__ import annotations
 
+SHOWN = 32
+"""Bytes of a peer's that a message shows."""
+
 
 class TrioprotoError(Exception):
     """Root of all exceptions that this library defines."""
@@ -104,14 +107,20 @@ class FrameTooLong(FramingError):
 
     Attributes:
         limit: bytes that a frame may have.
+        announced: the length that the peer announced, if the format does that.
+        begun: what has arrived of it, if the format ends a frame with a delimiter.
     """
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
+    def __init__(self, limit: int, announced: int | None = None, begun: bytes = b"") -> None:
+        super().__init__(limit, announced, begun)
         self.limit = limit
+        self.announced = announced
+        self.begun = begun
 
     def __str__(self) -> str:
-        return f"frame longer than {self.limit} bytes"
+        if self.announced is None:
+            return f"frame longer than {self.limit} bytes"
+        return f"frame of {self.announced} bytes announced, limit is {self.limit}"
 
 
 class MalformedFrame(FramingError):
@@ -120,15 +129,18 @@ class MalformedFrame(FramingError):
     Attributes:
         problem: what is wrong, in words.
         offset: where, in bytes from the start of the frame.
+        found: the offending bytes, or the first of them; may be empty.
     """
 
-    def __init__(self, problem: str, offset: int) -> None:
-        super().__init__(problem, offset)
+    def __init__(self, problem: str, offset: int, found: bytes = b"") -> None:
+        super().__init__(problem, offset, found)
         self.problem = problem
         self.offset = offset
+        self.found = found
 
     def __str__(self) -> str:
-        return f"{self.problem} at offset {self.offset} of the frame"
+        found = f": {self.found[:SHOWN]!r}" if self.found else ""
+        return f"{self.problem} at offset {self.offset} of the frame{found}"
 
 
 class IncompleteFrame(FramingError):
@@ -161,6 +173,23 @@ class CallbackError(ConnectionClosed):
 
     def __str__(self) -> str:
         return f"error in {self.callback}"
+
+
+class StringTooLong(TrioprotoError, ValueError):
+    """A string to be sent is longer than its length prefix can say.
+
+    Attributes:
+        length: its bytes.
+        limit: the most that the prefix can say.
+    """
+
+    def __init__(self, length: int, limit: int) -> None:
+        super().__init__(length, limit)
+        self.length = length
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"a string of {self.length} bytes, the prefix can say {self.limit} at most"
 
 
 class NotSupported(TrioprotoError):

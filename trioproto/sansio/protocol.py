@@ -100,3 +100,7 @@ class Protocol:
     def incomplete_frame(self) -> int:
         """Return the bytes of an unfinished frame that the peer's EOF cuts off."""
         return 0
+
+    def take_rest(self) -> bytes:
+        """Give up, in order, what has arrived and was not delivered, to another protocol."""
+        return b""

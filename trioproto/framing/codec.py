@@ -1,0 +1,166 @@
+"""What all codecs have in common: bytes in, frames out, and the other way round.
+
+A codec knows one format and nothing else: no connection, no stream, no callback.
+It serves both styles, the receivers (callbacks) and ``FrameChannel`` (pull)::
+
+    codec.feed(data)
+    for frame in codec.frames():
+        ...
+
+There are three answers. More bytes are needed: the loop ends. A frame: it has
+been taken off the buffer when the loop's body runs, so that nothing which
+happens there brings it a second time. An error: it is raised in the place of
+the frame that it concerns, after everything before it.
+
+The loop may be left at any time, and another begun: it goes on with the next
+frame. Bytes may be fed at any time, and ``take_rest`` gives back what no frame
+was made of yet, exactly as it came.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Generic, NoReturn, TypeVar
+
+from trioproto.sansio.errors import FramingError, IncompleteFrame
+
+FrameT = TypeVar("FrameT")
+
+
+class Codec(ABC, Generic[FrameT]):
+    """One format: cuts bytes into frames, and makes bytes of frames.
+
+    A codec belongs to one direction of one connection: it has state.
+
+    Attributes:
+        max_length: bytes that a frame may have; what counts, the format says.
+        error: what ``frames()`` raised last, or ``None``.
+        skipping: whether bytes are being dropped up to the next frame.
+    """
+
+    max_length: int
+    error: FramingError | None = None
+    skipping: bool = False
+
+    @abstractmethod
+    def feed(self, data: bytes) -> None:
+        """Take bytes that have arrived, cut anywhere."""
+
+    @abstractmethod
+    def frames(self) -> Iterator[FrameT]:
+        """Take the frames that have arrived, one after the other.
+
+        Raises:
+            FramingError: the bytes in front are no frame of this format. The
+                codec has ended, unless its documentation says otherwise.
+        """
+
+    @abstractmethod
+    def take_rest(self) -> bytes:
+        """Return, and forget, every byte that is not part of a frame taken already."""
+
+    @property
+    @abstractmethod
+    def pending(self) -> int:
+        """Bytes that are not part of a frame taken already."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether an error was final: ``frames()`` raises it again, and what is fed is dropped."""
+        return self.error is not None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is pending."""
+        return not self.pending
+
+    @abstractmethod
+    def encode(self, frame: FrameT) -> bytes:
+        """Return the bytes of one frame.
+
+        Raises:
+            ValueError: this format has no such frame.
+            StringTooLong: it is longer than the format can say.
+        """
+
+    def check_end(self) -> None:
+        """Take the end of input, when every frame has been taken.
+
+        Raises:
+            IncompleteFrame: it cuts a frame off.
+        """
+        if self.pending:
+            raise IncompleteFrame(self.pending)
+
+
+class BufferedCodec(Codec[FrameT]):
+    """A codec that looks for one frame at a time in front of what has arrived.
+
+    ``frames`` of a subclass is a generator. It works on ``_data`` from ``_offset``
+    on, which it moves before it yields, and calls ``_lacks`` when it needs more.
+    What arrives meanwhile waits in ``_later``, so that a large frame in small
+    pieces is joined once, when it is whole: the cost is linear in the bytes.
+    Nothing is ever allocated because a peer has announced it.
+    """
+
+    def __init__(self) -> None:
+        self._data = b""
+        self._offset = 0
+        self._later = bytearray()
+        self._wanted = 0
+        """Bytes from ``_offset`` on without which there is nothing to do; 0: look first."""
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes that have arrived, cut anywhere."""
+        if self.error is not None:
+            return
+        if self._offset == len(self._data) and not self._later:
+            self._data = data
+            self._offset = 0
+        elif 0 < self._wanted <= self.pending + len(data):
+            self._join(data)
+        else:
+            self._later += data
+
+    def take_rest(self) -> bytes:
+        """Return, and forget, every byte that is not part of a frame taken already."""
+        rest = self._data[self._offset :] + self._later
+        self._forget()
+        return rest
+
+    @property
+    def pending(self) -> int:
+        """Bytes that are not part of a frame taken already."""
+        return len(self._data) - self._offset + len(self._later)
+
+    def _lacks(self, wanted: int) -> bool:
+        """Say that *wanted* bytes from ``_offset`` on are needed; return whether they lack."""
+        self._wanted = wanted
+        if self.pending < wanted:
+            return True
+        self._join(b"")
+        return False
+
+    def _join(self, data: bytes) -> None:
+        self._data = b"".join((memoryview(self._data)[self._offset :], self._later, data))
+        self._offset = 0
+        self._later.clear()
+        self._wanted = 0
+
+    def _forget(self) -> None:
+        self._data = b""
+        self._offset = 0
+        self._later = bytearray()
+        self._wanted = 0
+
+    def _check(self) -> None:
+        """Raise what has ended this codec."""
+        if self.error is not None:
+            raise self.error.with_traceback(None)
+
+    def _fail(self, error: FramingError) -> NoReturn:
+        """End this codec."""
+        self.error = error
+        self._forget()
+        raise error

@@ -1,0 +1,239 @@
+"""Lines: frames that end with a delimiter.
+
+A chunk is split into all its lines at once, which is what makes lines cheap: the
+loop over them is then one over a list. An unfinished line waits in a
+``bytearray`` and is searched only where it was not searched before. So the cost
+is linear in the bytes, however they were cut.
+
+Who takes the rest of a chunk away (for raw data, say) would have it split in
+vain, again and again. So after ``take_rest`` one line is split off, then two,
+then four, and so on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from operator import length_hint
+from typing import Literal, NoReturn, TypeAlias
+
+from trioproto.framing.codec import Codec
+from trioproto.sansio.errors import FrameTooLong
+
+MAX_LENGTH = 16_384
+"""Bytes in a line, as in Twisted."""
+
+OnTooLong: TypeAlias = Literal["close", "discard"]
+
+_ALL = -1
+_MANY = 4096
+"""Lines at once from which on a chunk is split whole again."""
+
+
+class LineCodec(Codec[bytes]):
+    r"""Lines of bytes, without their delimiter; they may be empty.
+
+    Args:
+        delimiter: the bytes that end a line.
+        max_length: bytes that a line may have without its delimiter.
+        on_too_long: what a longer line does: ``"close"`` ends the codec with
+            ``FrameTooLong``; ``"discard"`` raises the same once for it, and
+            goes on after its delimiter.
+
+    Raises:
+        ValueError: *delimiter* is empty, or *max_length* below 0.
+
+    Origin: Twisted's LineOnlyReceiver; RFC 5321 section 2.3.8 for ``\r\n``.
+    """
+
+    def __init__(
+        self,
+        delimiter: bytes = b"\r\n",
+        *,
+        max_length: int = MAX_LENGTH,
+        on_too_long: OnTooLong = "close",
+    ) -> None:
+        if not delimiter:
+            raise ValueError("delimiter must not be empty")
+        if max_length < 0:
+            raise ValueError("max_length must be at least 0")
+        self.delimiter = delimiter
+        self.max_length = max_length
+        self.on_too_long = on_too_long
+        self._lines: Iterator[bytes] = iter(())
+        self._fed: list[bytes] = []
+        self._tail = bytearray()
+        self._overlong: list[bytes] = []
+        """A line that is too long, and those after it; they come after ``_lines``."""
+        self._overfull = False
+        """Whether the unfinished line is too long already."""
+        self._batch = _ALL
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes that have arrived, cut anywhere."""
+        if not self.ended:
+            self._fed.append(data)
+
+    def frames(self) -> Iterator[bytes]:
+        """Take the lines that have arrived.
+
+        Raises:
+            FrameTooLong: a line is too long; ``begun`` is what has arrived of
+                it, at least one byte more than ``max_length``.
+        """
+        if self.error is not None:
+            if self.ended:
+                raise self.error.with_traceback(None)
+            self.error = None
+        if self._fed and not (length_hint(self._lines) or self._overlong or self._overfull):
+            self._cut()
+        if self._fed or self._overlong or self._overfull:
+            return self._one_by_one()
+        return self._lines
+
+    def take_rest(self) -> bytes:
+        """Return, and forget, every byte that is not part of a line taken already."""
+        rest = self.delimiter.join([*self._lines, *self._overlong, bytes(self._tail)])
+        rest = b"".join([rest, *self._fed])
+        self._fed.clear()
+        self._forget()
+        self._batch = 1
+        return rest
+
+    @property
+    def pending(self) -> int:
+        """Bytes that are not part of a line taken already."""
+        whole_lines = [*self._lines]
+        self._lines = iter(whole_lines)
+        lines = whole_lines + self._overlong
+        whole = sum(map(len, lines)) + len(lines) * len(self.delimiter)
+        return whole + len(self._tail) + sum(map(len, self._fed))
+
+    @property
+    def ended(self) -> bool:
+        """Whether a line was too long, and that was to end the codec."""
+        return self.error is not None and self.on_too_long == "close"
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is pending; cheaper than to count it."""
+        return not (self._fed or self._tail or self._overlong or length_hint(self._lines))
+
+    def encode(self, frame: bytes) -> bytes:
+        """Return *frame* with the delimiter after it.
+
+        Raises:
+            ValueError: *frame* contains the delimiter: it would be two lines.
+        """
+        delimiter = self.delimiter
+        # The last byte first: looking for one byte costs a fifth of looking for two.
+        if delimiter[-1] in frame and delimiter in frame:
+            raise ValueError(f"line contains the delimiter {delimiter!r}")
+        return frame + delimiter
+
+    def _one_by_one(self) -> Iterator[bytes]:
+        """Take lines where there is more than one list of them, or an error."""
+        while True:
+            yield from self._lines
+            if self._overlong:
+                self._raise_overlong()
+            if self._overfull:
+                self._raise_overfull()
+            if not self._fed:
+                return
+            self._cut()
+
+    def _cut(self) -> None:
+        """Make lines of what was fed; all earlier ones have been taken."""
+        fed = self._fed
+        data = fed[0] if len(fed) == 1 else b"".join(fed)
+        fed.clear()
+        if self.skipping:
+            data = self._skip(data)
+        if self._tail:
+            data = self._with_tail(data)
+        lines = data.split(self.delimiter, self._batch)
+        rest = lines.pop()
+        if len(lines) == self._batch:
+            self._batch = 2 * self._batch if self._batch < _MANY else _ALL
+            if rest:
+                fed.append(rest)
+        elif rest:
+            self._tail += rest
+        if len(data) > self.max_length:
+            self._set_apart(lines)
+        self._lines = iter(lines)
+        if len(self._tail) > self.max_length:
+            certain = len(self._tail) - self._delimiter_begun(self._tail)
+            self._overfull = certain > self.max_length
+
+    def _with_tail(self, data: bytes) -> bytes:
+        """Put the unfinished line and *data* together, once the line is whole."""
+        tail = self._tail
+        begin = max(0, len(tail) - len(self.delimiter) + 1)
+        tail += data
+        if tail.find(self.delimiter, begin) < 0:
+            return b""
+        data = bytes(tail)
+        tail.clear()
+        return data
+
+    # Lines that are too long
+
+    def _set_apart(self, lines: list[bytes]) -> None:
+        """Cut *lines* off before the first that is too long."""
+        if lines and max(map(len, lines)) > self.max_length:
+            index = next(i for i, line in enumerate(lines) if len(line) > self.max_length)
+            self._overlong = lines[index:]
+            del lines[index:]
+
+    def _raise_overlong(self) -> NoReturn:
+        """Raise for a whole line; those after it are taken next."""
+        line, *lines = self._overlong
+        self._overlong = []
+        self._set_apart(lines)
+        self._lines = iter(lines)
+        self._fail(line)
+
+    def _raise_overfull(self) -> NoReturn:
+        """Raise for the unfinished line; the rest of it is skipped."""
+        begun = self._delimiter_begun(self._tail)
+        line = bytes(self._tail[: len(self._tail) - begun])
+        del self._tail[: len(line)]
+        self._overfull = False
+        self.skipping = True
+        self._fail(line)
+
+    def _fail(self, line: bytes) -> NoReturn:
+        self.error = FrameTooLong(self.max_length, begun=line)
+        if self.ended:
+            self._fed.clear()
+            self._forget()
+        raise self.error
+
+    def _skip(self, data: bytes) -> bytes:
+        """Drop what belongs to a line that is too long; return what comes after it."""
+        data = bytes(self._tail) + data
+        self._tail.clear()
+        end = data.find(self.delimiter)
+        if end >= 0:
+            self.skipping = False
+            return data[end + len(self.delimiter) :]
+        begun = self._delimiter_begun(data)
+        if begun:
+            self._tail += data[-begun:]
+        return b""
+
+    def _delimiter_begun(self, data: bytes | bytearray) -> int:
+        """Return how many bytes at the end of *data* may be the beginning of a delimiter."""
+        delimiter = self.delimiter
+        for length in range(min(len(delimiter) - 1, len(data)), 0, -1):
+            if data.endswith(delimiter[:length]):
+                return length
+        return 0
+
+    def _forget(self) -> None:
+        self._lines = iter(())
+        self._tail = bytearray()
+        self._overlong = []
+        self._overfull = False
+        self.skipping = False
