@@ -126,6 +126,20 @@ async def test_the_idle_clock_stands_still_while_output_waits(
         assert "timed_out" in protocol.heard
 
 
+async def test_output_that_never_waits_does_not_move_the_idle_clock(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    protocol = Recorder()
+    async with connect(protocol, idle_timeout=10) as peer:
+        await peer.pass_time(6)
+        protocol.transport.write(b"tick")
+        await peer.settle()
+        await peer.pass_time(3)
+        assert "timed_out" not in protocol.heard
+        await peer.pass_time(2)
+        assert "timed_out" in protocol.heard
+
+
 async def test_the_idle_clock_stands_still_while_the_protocol_pauses_reading(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:

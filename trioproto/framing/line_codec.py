@@ -67,6 +67,7 @@ class LineCodec(Codec[bytes]):
         self._overfull = False
         """Whether the unfinished line is too long already."""
         self._batch = _ALL
+        self._longest = len(delimiter)
 
     def feed(self, data: bytes) -> None:
         """Take bytes that have arrived, cut anywhere."""
@@ -92,8 +93,8 @@ class LineCodec(Codec[bytes]):
 
     def take_rest(self) -> bytes:
         """Return, and forget, every byte that is not part of a line taken already."""
-        rest = self.delimiter.join([*self._lines, *self._overlong, bytes(self._tail)])
-        rest = b"".join([rest, *self._fed])
+        whole = self._rejoin([*self._lines, *self._overlong])
+        rest = b"".join([whole, self._tail, *self._fed])
         self._fed.clear()
         self._forget()
         self._batch = 1
@@ -102,10 +103,9 @@ class LineCodec(Codec[bytes]):
     @property
     def pending(self) -> int:
         """Bytes that are not part of a line taken already."""
-        whole_lines = [*self._lines]
-        self._lines = iter(whole_lines)
-        lines = whole_lines + self._overlong
-        whole = sum(map(len, lines)) + len(lines) * len(self.delimiter)
+        lines = [*self._lines]
+        self._lines = iter(lines)
+        whole = len(self._rejoin(lines + self._overlong))
         return whole + len(self._tail) + sum(map(len, self._fed))
 
     @property
@@ -148,10 +148,10 @@ class LineCodec(Codec[bytes]):
         data = fed[0] if len(fed) == 1 else b"".join(fed)
         fed.clear()
         if self.skipping:
-            data = self._skip(data)
+            data = self._skip(bytes(self._tail) + data)
         if self._tail:
             data = self._with_tail(data)
-        lines = data.split(self.delimiter, self._batch)
+        lines = self._split(data)
         rest = lines.pop()
         if len(lines) == self._batch:
             self._batch = 2 * self._batch if self._batch < _MANY else _ALL
@@ -169,9 +169,9 @@ class LineCodec(Codec[bytes]):
     def _with_tail(self, data: bytes) -> bytes:
         """Put the unfinished line and *data* together, once the line is whole."""
         tail = self._tail
-        begin = max(0, len(tail) - len(self.delimiter) + 1)
+        begin = max(0, len(tail) - self._longest + 1)
         tail += data
-        if tail.find(self.delimiter, begin) < 0:
+        if self._find(tail, begin) is None:
             return b""
         data = bytes(tail)
         tail.clear()
@@ -212,24 +212,15 @@ class LineCodec(Codec[bytes]):
 
     def _skip(self, data: bytes) -> bytes:
         """Drop what belongs to a line that is too long; return what comes after it."""
-        data = bytes(self._tail) + data
         self._tail.clear()
-        end = data.find(self.delimiter)
-        if end >= 0:
+        found = self._find(data, 0)
+        if found is not None:
             self.skipping = False
-            return data[end + len(self.delimiter) :]
+            return data[found:]
         begun = self._delimiter_begun(data)
         if begun:
             self._tail += data[-begun:]
         return b""
-
-    def _delimiter_begun(self, data: bytes | bytearray) -> int:
-        """Return how many bytes at the end of *data* may be the beginning of a delimiter."""
-        delimiter = self.delimiter
-        for length in range(min(len(delimiter) - 1, len(data)), 0, -1):
-            if data.endswith(delimiter[:length]):
-                return length
-        return 0
 
     def _forget(self) -> None:
         self._lines = iter(())
@@ -237,3 +228,30 @@ class LineCodec(Codec[bytes]):
         self._overlong = []
         self._overfull = False
         self.skipping = False
+
+    # What depends on the delimiter
+
+    def _split(self, data: bytes) -> list[bytes]:
+        """Return at most ``_batch`` lines of *data*, and what comes after them."""
+        return data.split(self.delimiter, self._batch)
+
+    def _rejoin(self, lines: list[bytes]) -> bytes:
+        """Undo ``_split``, for the last *lines* that came of it."""
+        return self.delimiter.join([*lines, b""])
+
+    def _find(self, data: bytes | bytearray, begin: int) -> int | None:
+        """Return where the first delimiter from *begin* on has ended."""
+        found = data.find(self.delimiter, begin)
+        return None if found < 0 else found + len(self.delimiter)
+
+    def _delimiter_begun(self, data: bytes | bytearray) -> int:
+        """Return how many bytes at the end of *data* may be the beginning of a delimiter."""
+        return delimiter_begun(data, self.delimiter)
+
+
+def delimiter_begun(data: bytes | bytearray, delimiter: bytes) -> int:
+    """Return how many bytes at the end of *data* are a beginning of *delimiter*."""
+    for length in range(min(len(delimiter) - 1, len(data)), 0, -1):
+        if data.endswith(delimiter[:length]):
+            return length
+    return 0

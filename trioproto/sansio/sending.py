@@ -103,13 +103,21 @@ class Sending(Callbacks):
         if waiting or self.sending_file:
             self.holds |= holds.UNSENT
             if sent or self._blocked_at == inf:
+                self._stop_idle_clock(now)
                 self._blocked_at = now
         elif self._blocked_at != inf or self.state is State.READ_ENDED:
             self.holds &= ~holds.UNSENT
+            self._stop_idle_clock(now)
             self._blocked_at = inf
-            self.active_at = now
         if waiting != self._counted:
             self.count_output()
+
+    def _stop_idle_clock(self, now: float) -> None:
+        """See that the time in which output waited does not count as the peer's silence."""
+        if self.state is State.READ_ENDED:
+            self.active_at = now  # it can show no other activity than to take our bytes
+        elif self._blocked_at != inf:
+            self.active_at = min(now, self.active_at + now - self._blocked_at)
 
     # Files
 
