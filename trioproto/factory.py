@@ -15,8 +15,7 @@ from trioproto.sansio.callbacks import unwrap
 from trioproto.sansio.connection import Connection
 from trioproto.sansio.error_log import ErrorLog
 from trioproto.sansio.errors import CallbackError, OutboundOverflow
-from trioproto.sansio.lifecycle import State
-from trioproto.sansio.protocol import Protocol
+from trioproto.sansio.protocol import Protocol, check_protocol
 from trioproto.sansio.settings import Settings
 
 if TYPE_CHECKING:
@@ -224,20 +223,3 @@ def _class_settings(cls: type) -> Settings:
     """Make settings of the defaults that a subclass has as class attributes."""
     names = (field.name for field in fields(Settings))
     return Settings(**{name: getattr(cls, name) for name in names if hasattr(cls, name)})
-
-
-def check_protocol(protocol: object) -> None:
-    """Refuse what is no protocol, or one that has a connection.
-
-    Raises:
-        TypeError: it is none; a coroutine is closed.
-        RuntimeError: it is in use already.
-    """
-    if not isinstance(protocol, Protocol):
-        close = getattr(protocol, "close", None)
-        if isinstance(protocol, Awaitable) and close is not None:
-            close()
-        raise TypeError(f"{protocol!r:.100} is not a Protocol")
-    transport = getattr(protocol, "transport", None)
-    if transport is not None and transport.state < State.LOST:
-        raise RuntimeError(f"{protocol!r:.100} is in use already")

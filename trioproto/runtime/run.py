@@ -8,12 +8,11 @@ from typing import Any
 
 import trio
 
-from trioproto.factory import check_protocol
 from trioproto.runtime.factory import Factory
 from trioproto.runtime.groups import ungrouped
 from trioproto.runtime.server import Endpoint, Server, open_server
 from trioproto.sansio.errors import ConnectionClosed
-from trioproto.sansio.protocol import Protocol
+from trioproto.sansio.protocol import Protocol, check_protocol
 from trioproto.sansio.settings import Settings
 
 

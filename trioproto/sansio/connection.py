@@ -37,13 +37,13 @@ from trioproto.sansio.errors import (
     WriteTimeout,
 )
 from trioproto.sansio.lifecycle import Event, State
+from trioproto.sansio.protocol import Protocol, check_protocol
 from trioproto.sansio.sending import Sending
 
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.driver import Driver, Owner
     from trioproto.sansio.layer import Layer
-    from trioproto.sansio.protocol import Protocol
     from trioproto.sansio.settings import Settings
 
 
@@ -58,6 +58,7 @@ class Connection(Sending):
         "_eof",
         "_input",
         "_made",
+        "_next",
         "_rest_read",
         "shut",
     )
@@ -76,6 +77,7 @@ class Connection(Sending):
         self._input: list[bytes] | None = None
         self._eof = False
         self._made = False
+        self._next: Protocol | None = None
         self._rest_read = False
         self.shut = False
 
@@ -188,6 +190,7 @@ class Connection(Sending):
         """Forget everything that would keep others alive; *driver* answers from now on."""
         self._driver = driver
         self._running = None
+        self._next = None
         del self.protocol
 
     # What the driver asks
@@ -239,6 +242,9 @@ class Connection(Sending):
         """Make one callback if one is due; say whether to look again."""
         if self.holds & holds.BUSY or not State.OPEN <= self.state <= State.WRITE_ENDED:
             return False
+        if self.holds & holds.SWITCHING:
+            self._switch()
+            return True
         if self._cross_water_marks():
             return True
         held = self.holds
@@ -268,6 +274,37 @@ class Connection(Sending):
                 self._call_eof_received()
             return True
         return False
+
+    def switch_protocol(self, protocol: Protocol) -> None:
+        """Hand the connection over to *protocol*."""
+        check_protocol(protocol)
+        if self.closing:
+            return
+        if self._next is not None:
+            raise RuntimeError("another protocol is about to take over already")
+        self._next = protocol
+        self.holds |= holds.SWITCHING
+        self.note_change()
+
+    def _switch(self) -> None:
+        """Have the next protocol take over."""
+        new, self._next = self._next, None
+        assert new is not None
+        self.holds &= ~(holds.SWITCHING | holds.FRAMES | holds.SKIPPING)
+        self._forget_water_marks()
+        rest = self.protocol.take_rest()
+        if rest:
+            self.holds |= holds.INPUT
+            self._input = [rest, *(self._input or ())]
+        self.protocol.detached()
+        new.transport = self
+        self.protocol = new
+        self._owner.opened(self)
+        self._made = False
+        self._call(new.attached)
+        if self.state < State.ENDED:
+            self._made = True
+            self._call(new.connection_made)
 
     def _end_of_input(self, *, keep_open: bool) -> None:
         if self.state >= State.FLUSHING:
@@ -335,6 +372,6 @@ class Connection(Sending):
     @property
     def stopped(self) -> bool:
         """Whether a receiver must not deliver its next frame now."""
-        if self.state >= State.FLUSHING or self.holds & holds.PAUSED:
+        if self.state >= State.FLUSHING or self.holds & (holds.PAUSED | holds.SWITCHING):
             return True
         return self.buffered > self.settings.high_water and self.protocol.auto_pause

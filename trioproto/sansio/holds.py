@@ -32,6 +32,8 @@ CHANGED = 1024
 """Something other than output has changed, and the driver has not looked yet."""
 FILE = 2048
 """A file has its place in the output, or is being sent."""
+SWITCHING = 4096
+"""Another protocol takes over once the running callback has ended."""
 
 NO_DELIVERY = PAUSED | HIGH_WATER | BUSY
 """Nothing is handed to the protocol."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trioproto.sansio.errors import ConnectionClosed, IdleTimeout, ServerDraining
+from trioproto.sansio.lifecycle import State
 
 if TYPE_CHECKING:
     from trioproto.sansio.transport import Transport
@@ -104,3 +105,20 @@ class Protocol:
     def take_rest(self) -> bytes:
         """Give up, in order, what has arrived and was not delivered, to another protocol."""
         return b""
+
+
+def check_protocol(protocol: object) -> None:
+    """Refuse what is no protocol, or one that has a connection.
+
+    Raises:
+        TypeError: it is none; a coroutine is closed.
+        RuntimeError: it is in use already.
+    """
+    if not isinstance(protocol, Protocol):
+        close = getattr(protocol, "close", None)
+        if isinstance(protocol, Awaitable) and close is not None:
+            close()
+        raise TypeError(f"{protocol!r:.100} is not a Protocol")
+    transport = getattr(protocol, "transport", None)
+    if transport is not None and transport.state < State.LOST:
+        raise RuntimeError(f"{protocol!r:.100} is in use already")

@@ -161,6 +161,11 @@ class Sending(Callbacks):
         self._call(self.protocol.pause_writing)
         return True
 
+    def _forget_water_marks(self) -> None:
+        """Look at the marks anew: another protocol has not been told of them."""
+        self._writing_paused = False
+        self.holds &= ~holds.HIGH_WATER
+
     def _output_deadline(self) -> float:
         limit = self.settings.write_timeout
         return inf if limit is None else self._blocked_at + limit

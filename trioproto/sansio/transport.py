@@ -31,6 +31,7 @@ from trioproto.sansio.outbound import OutboundBuffer
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.driver import Driver
+    from trioproto.sansio.protocol import Protocol
     from trioproto.sansio.settings import Settings
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
@@ -192,6 +193,28 @@ class Transport:
                 self._set_reason(ConnectionDone())
             self._move(Event.WRITE_EOF)
             self.note_change()
+
+    # Another protocol
+
+    def switch_protocol(self, protocol: Protocol) -> None:
+        """Hand the connection over to *protocol*, with every byte that was not delivered.
+
+        When the running callback has ended, *protocol* is attached, its
+        ``connection_made`` is called, and it gets the unread bytes, in order;
+        nothing more is delivered to the old protocol, not even
+        ``connection_lost``. What the old one has written is sent first. If the
+        connection ends before that, *protocol* hears nothing, and the old one
+        hears of the end. On a closing connection this does nothing.
+
+        The transport, its settings, pauses and timeout stay as they are; to
+        upgrade to TLS is something else.
+
+        Raises:
+            TypeError: *protocol* is no Protocol.
+            RuntimeError: *protocol* is in use, or another one is about to take
+                over already.
+        """
+        raise NotImplementedError
 
     # Ending
 
