@@ -1,1 +1,1 @@
-"""The servers of Twisted's "Writing Servers", run by `python -m examples.NAME`."""
+"""Servers that show how it is done, each run by `python -m examples.NAME`."""

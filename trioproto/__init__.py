@@ -1,6 +1,7 @@
 """Twisted's Protocol and Factory on trio's structured concurrency."""
 
 from trioproto import endpoints, errors, framing
+from trioproto.runtime.channel import FrameChannel
 from trioproto.runtime.factory import Factory
 from trioproto.runtime.run import run, run_protocol
 from trioproto.runtime.scope import DrainReport
@@ -14,6 +15,7 @@ __all__ = [
     "Address",
     "DrainReport",
     "Factory",
+    "FrameChannel",
     "Protocol",
     "Server",
     "Settings",

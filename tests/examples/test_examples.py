@@ -12,7 +12,10 @@ import pytest
 
 from tests.examples.running import REPOSITORY, Caller, Example, example, running
 
-NAMES = ["echo", "qotd", "limited_echo", "answer", "logfile", "chat"]
+NAMES = [
+    "echo", "qotd", "limited_echo", "answer", "logfile", "chat",
+    "discard", "chargen", "daytime", "time", "memcached",
+]  # fmt: skip
 
 
 def test_every_example_is_tested() -> None:

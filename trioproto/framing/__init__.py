@@ -3,6 +3,7 @@
 from trioproto.framing.any_line import AnyLineCodec
 from trioproto.framing.codec import Codec
 from trioproto.framing.content_length import ContentLengthCodec
+from trioproto.framing.dispatch import StateDispatch
 from trioproto.framing.fixed import FixedSizeCodec
 from trioproto.framing.json_lines import JsonLinesCodec, JsonLinesReceiver
 from trioproto.framing.length_field import (
@@ -17,6 +18,7 @@ from trioproto.framing.lines import LineOnlyReceiver, LineReceiver
 from trioproto.framing.netstring import NetstringCodec, NetstringReceiver
 from trioproto.framing.receiver import FrameReceiver
 from trioproto.framing.slip import SlipCodec
+from trioproto.framing.stateful import StatefulProtocol
 from trioproto.framing.varint import VarintCodec, VarintReceiver
 
 __all__ = [
@@ -38,6 +40,8 @@ __all__ = [
     "NetstringCodec",
     "NetstringReceiver",
     "SlipCodec",
+    "StateDispatch",
+    "StatefulProtocol",
     "VarintCodec",
     "VarintReceiver",
 ]

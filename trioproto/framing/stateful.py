@@ -1,0 +1,115 @@
+"""Protocols that say, step by step, how many bytes they need next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeAlias
+
+from trioproto.framing.codec import BufferedCodec
+from trioproto.framing.receiver import FrameReceiver
+from trioproto.framing.strings import MAX_LENGTH
+from trioproto.sansio.errors import FrameTooLong
+from trioproto.sansio.protocol import CallbackResult
+
+State: TypeAlias = tuple[Callable[[bytes], Any], int]
+"""What is called next, and with how many bytes. It returns the state after it, or ``None``."""
+
+
+class StatefulProtocol(FrameReceiver[bytes]):
+    """A protocol whose next step is a method, and a number of bytes for it.
+
+    ::
+
+        class Records(StatefulProtocol):
+            def initial_state(self):
+                return self.header, 2
+
+            def header(self, data):
+                return self.body, int.from_bytes(data)
+
+            def body(self, data):
+                ...
+                return self.header, 2
+
+    A method returns the next state, or ``None`` to stay in its own. It may be
+    ``async def``. A state that needs no bytes is entered at once.
+
+    Attributes:
+        max_length: bytes that a state may need. The number often comes from the
+            peer: a larger one ends the connection with ``FrameTooLong``.
+
+    Origin: Twisted's StatefulProtocol.
+    """
+
+    max_length: int = MAX_LENGTH
+
+    codec: _BySize
+
+    _state: State
+
+    def initial_state(self) -> State:
+        """Return the first state."""
+        raise NotImplementedError
+
+    def make_codec(self) -> _BySize:
+        """Make a codec that gives as many bytes as the state needs."""
+        return _BySize(self.max_length)
+
+    def attached(self) -> None:
+        """Make the receiver's state."""
+        super().attached()
+        self._enter(self.initial_state())
+
+    def frame_received(self, frame: bytes) -> CallbackResult:
+        """Call the state's method, and enter the next."""
+        method, _size = self._state
+        result = method(frame)
+        if isinstance(result, Coroutine):
+            return self._enter_when_known(result)
+        self._enter(result)
+        return None
+
+    async def _enter_when_known(self, waiting: Coroutine[Any, Any, State | None]) -> None:
+        self._enter(await waiting)
+        # What has arrived may be enough for the new state, and was not for the old.
+        self.transport.hold_frames()
+
+    def _enter(self, state: State | None) -> None:
+        if state is None:
+            return
+        _method, size = state
+        if size < 0:
+            raise ValueError(f"a state cannot need {size} bytes")
+        if size > self.max_length:
+            self.transport.close(FrameTooLong(self.max_length, announced=size))
+        self._state = state
+        self.codec.size = size
+
+
+class _BySize(BufferedCodec[bytes]):
+    """Frames of a size that may change after each.
+
+    Attributes:
+        size: bytes of the next frame.
+    """
+
+    def __init__(self, max_length: int) -> None:
+        super().__init__()
+        self.max_length = max_length
+        self.size = 0
+
+    def frames(self) -> Iterator[bytes]:
+        """Take frames of ``size`` bytes."""
+        while True:
+            begin = self._offset
+            end = begin + self.size
+            if end > len(self._data):
+                if self._lacks(self.size):
+                    return
+                continue
+            self._offset = end
+            yield self._data[begin:end]
+
+    def encode(self, frame: bytes) -> bytes:
+        """Return *frame* itself."""
+        return frame
