@@ -40,8 +40,8 @@ class AnyLineCodec(LineCodec):
         self._delimiters = by_length
         self._longest = len(by_length[0])
         self._pattern = re.compile(b"(" + b"|".join(map(re.escape, by_length)) + b")")
-        self._ends: list[bytes] = []
-        """The delimiters of the last lines that were split off."""
+        self._whole = b""
+        """What was split last, up to the end of its last line."""
         self._longer: dict[bytes, bytes] = {}
         """For a delimiter: the bytes of which one makes a longer one of it."""
         for short in by_length:
@@ -70,14 +70,15 @@ class AnyLineCodec(LineCodec):
                 data = data[1:]
             self._ignored = b""
         pieces = self._pattern.split(data, max(0, self._batch))
-        self._ends = pieces[1::2]
-        if self._ends and not pieces[-1]:
-            self._ignored = self._longer.get(self._ends[-1], b"")
+        rest = pieces[-1]
+        self._whole = data[: len(data) - len(rest)]
+        if not rest and len(pieces) > 1:
+            self._ignored = self._longer.get(pieces[-2], b"")
         return pieces[::2]
 
     def _rejoin(self, lines: list[bytes]) -> bytes:
-        ends = self._ends[len(self._ends) - len(lines) :]
-        return b"".join(line + end for line, end in zip(lines, ends, strict=True))
+        pieces = self._pattern.split(self._whole)
+        return b"".join(pieces[len(pieces) - 1 - 2 * len(lines) : -1])
 
     def _find(self, data: bytes | bytearray, begin: int) -> int | None:
         found = self._pattern.search(data, begin)
@@ -95,5 +96,5 @@ class AnyLineCodec(LineCodec):
 
     def _forget(self) -> None:
         super()._forget()
-        self._ends = []
+        self._whole = b""
         self._ignored = b""

@@ -13,8 +13,9 @@ happens there brings it a second time. An error: it is raised in the place of
 the frame that it concerns, after everything before it.
 
 The loop may be left at any time, and another begun: it goes on with the next
-frame. Bytes may be fed at any time, and ``take_rest`` gives back what no frame
-was made of yet, exactly as it came.
+frame. Bytes may be fed at any time; those that are fed inside the loop are looked
+at by the next one at the latest. ``take_rest`` gives back what no frame was made of
+yet, exactly as it came.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ class BufferedCodec(Codec[FrameT]):
     """A codec that looks for one frame at a time in front of what has arrived.
 
     ``frames`` of a subclass is a generator. It works on ``_data`` from ``_offset``
-    on, which it moves before it yields, and calls ``_lacks`` when it needs more.
+    on, which it moves before it yields; if ``_data`` has changed after that, it
+    begins anew. It calls ``_lacks`` when it needs more.
     What arrives meanwhile waits in ``_later``, so that a large frame in small
     pieces is joined once, when it is whole: the cost is linear in the bytes.
     Nothing is ever allocated because a peer has announced it.
@@ -139,7 +141,8 @@ class BufferedCodec(Codec[FrameT]):
         self._wanted = wanted
         if self.pending < wanted:
             return True
-        self._join(b"")
+        if self._later:
+            self._join(b"")
         return False
 
     def _join(self, data: bytes) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from struct import Struct
 from typing import Literal
 
 from trioproto.framing.codec import BufferedCodec
@@ -59,6 +60,7 @@ class LengthFieldCodec(BufferedCodec[bytes]):
         self._width = width
         self._field = offset
         self._byteorder: ByteOrder = byteorder
+        self._unpack = _unpacking(width, byteorder)
         self._body = offset + width
         self._adjustment = adjustment - (self._body if counts_header else 0)
         self._strip = self._body if strip is None else strip
@@ -74,27 +76,30 @@ class LengthFieldCodec(BufferedCodec[bytes]):
             MalformedFrame: it would have less than no bytes.
         """
         self._check()
-        field, body, strip = self._field, self._body, self._strip
-        adjustment, byteorder, most = self._adjustment, self._byteorder, self.max_length
-        number = int.from_bytes
+        header, kept = self._body, self._body - self._strip
+        unpack, adjustment, most = self._unpack, self._adjustment, self.max_length
+        to_field = header - self._field
         while True:
             data = self._data
-            begin = self._offset
-            start = begin + body
-            if start > len(data):
-                if self._lacks(body):
-                    return
-                continue
-            length = number(data[begin + field : start], byteorder) + adjustment
-            if not 0 <= length <= most:
-                self._refuse(length, data[begin + field : start])
-            end = start + length
-            if end > len(data):
-                if self._lacks(body + length):
-                    return
-                continue
-            self._offset = end
-            yield data[begin + strip : end]
+            size = len(data)
+            start = self._offset + header
+            wanted = header
+            while start <= size:
+                length = unpack(data, start - to_field)[0] + adjustment
+                end = start + length
+                if not 0 <= length <= most:
+                    self._refuse(length, data[start - to_field :][: self._width])
+                if end > size:
+                    wanted += length
+                    break
+                self._offset = end
+                yield data[start - kept : end]
+                if self._data is not data:
+                    wanted = 0
+                    break
+                start = end + header
+            if self._lacks(wanted):
+                return
 
     def encode(self, frame: bytes) -> bytes:
         """Return the message whose frame is *frame*, with the field filled in.
@@ -123,6 +128,14 @@ class LengthFieldCodec(BufferedCodec[bytes]):
         if length > self.max_length:
             self._fail(FrameTooLong(self.max_length, announced=length))
         self._fail(MalformedFrame(f"a length of {length} after adjustment", self._field, found))
+
+
+def _unpacking(width: Width, byteorder: ByteOrder) -> Callable[[bytes, int], tuple[int, ...]]:
+    """Return what reads a field of *data* at an offset; `struct` is twice as fast as slicing."""
+    letter = {1: "B", 2: "H", 4: "I", 8: "Q"}.get(width)
+    if letter is not None:
+        return Struct((">" if byteorder == "big" else "<") + letter).unpack_from
+    return lambda data, offset: (int.from_bytes(data[offset : offset + width], byteorder),)
 
 
 def _require(holds: bool, problem: str) -> None:

@@ -25,6 +25,8 @@ MAX_LENGTH = 16_384
 OnTooLong: TypeAlias = Literal["close", "discard"]
 
 _ALL = -1
+_LEAST_HOP = 1024
+"""Bytes of a longest line from which on it is faster to hop over lines than to measure them."""
 _MANY = 4096
 """Lines at once from which on a chunk is split whole again."""
 
@@ -159,7 +161,7 @@ class LineCodec(Codec[bytes]):
                 fed.append(rest)
         elif rest:
             self._tail += rest
-        if len(data) > self.max_length:
+        if self._may_be_overlong(data):
             self._set_apart(lines)
         self._lines = iter(lines)
         if len(self._tail) > self.max_length:
@@ -167,17 +169,33 @@ class LineCodec(Codec[bytes]):
             self._overfull = certain > self.max_length
 
     def _with_tail(self, data: bytes) -> bytes:
-        """Put the unfinished line and *data* together, once the line is whole."""
+        """Put the unfinished line and *data* together, once it pays."""
         tail = self._tail
-        begin = max(0, len(tail) - self._longest + 1)
-        tail += data
-        if self._find(tail, begin) is None:
-            return b""
-        data = bytes(tail)
+        if len(data) < len(tail):
+            # Look only where nobody has looked: or each of many small pieces costs the whole line.
+            begin = max(0, len(tail) - self._longest + 1)
+            tail += data
+            if self._find(tail, begin) is None:
+                return b""
+            data = b""
+        data = b"".join((tail, data))
         tail.clear()
         return data
 
     # Lines that are too long
+
+    def _may_be_overlong(self, data: bytes) -> bool:
+        """Whether some line of *data* may be too long; hops, as measuring each costs a sixth."""
+        hop = self.max_length - len(self.delimiter)
+        if hop < _LEAST_HOP:
+            return True
+        begin = 0
+        while len(data) - begin > hop:
+            found = data.rfind(self.delimiter, begin, begin + hop)
+            if found < 0:
+                return True
+            begin = found + len(self.delimiter)
+        return False
 
     def _set_apart(self, lines: list[bytes]) -> None:
         """Cut *lines* off before the first that is too long."""
