@@ -61,13 +61,13 @@ class JsonLinesCodec(OverLinesCodec[Any]):
         return self._lines.encode(text.encode() if isinstance(text, str) else text)
 
     def _decode(self, line: bytes) -> Iterator[Any]:
+        if not line.strip(b" \t\r"):
+            return
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
             bad = line[error.start : error.end]
             raise MalformedFrame("not UTF-8", error.start, bad) from error
-        if not text or text.isspace():
-            return
         try:
             value = self._loads(text)
         except (ValueError, RecursionError) as error:

@@ -117,7 +117,9 @@ class LengthFieldCodec(BufferedCodec[bytes]):
             raise ValueError("encode() needs header: the bytes before the field that strip drops")
         length = len(frame) - kept - self._adjustment
         most = (1 << (8 * self._width)) - 1
-        if not 0 <= length <= most:
+        if length < 0:
+            raise ValueError(f"the field cannot say that a body has {len(frame) - kept} bytes")
+        if length > most:
             raise StringTooLong(len(frame) - kept, most + self._adjustment)
         field = length.to_bytes(self._width, self._byteorder)
         return b"".join(
