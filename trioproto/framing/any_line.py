@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from trioproto.framing.line_codec import MAX_LENGTH, LineCodec, OnTooLong, delimiter_begun
+from trioproto.sansio.errors import SHOWN
 
 
 class AnyLineCodec(LineCodec):
@@ -57,12 +58,16 @@ class AnyLineCodec(LineCodec):
         """Return *frame* with the first delimiter after it.
 
         Raises:
-            ValueError: *frame* contains a delimiter: it would be two lines.
+            ValueError: *frame* contains a delimiter, or makes another one
+                together with what stands before or after it.
         """
-        found = self._pattern.search(frame)
-        if found is not None:
-            raise ValueError(f"line contains the delimiter {found[0]!r}")
-        return frame + self.delimiter
+        line = frame + self.delimiter
+        if frame[:1] and frame[0] in self._longer.get(self.delimiter, b""):
+            raise ValueError(f"line begins with the end of a delimiter: {frame[:1]!r}")
+        found = self._pattern.search(line)
+        if found is None or found.start() < len(frame):
+            raise ValueError(f"line contains a delimiter: {line[-SHOWN:]!r}")
+        return line
 
     def _split(self, data: bytes) -> list[bytes]:
         if data:

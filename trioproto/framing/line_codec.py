@@ -13,6 +13,7 @@ then four, and so on.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from operator import length_hint
 from typing import Literal, NoReturn, TypeAlias
 
@@ -105,9 +106,7 @@ class LineCodec(Codec[bytes]):
     @property
     def pending(self) -> int:
         """Bytes that are not part of a line taken already."""
-        lines = [*self._lines]
-        self._lines = iter(lines)
-        whole = len(self._rejoin(lines + self._overlong))
+        whole = len(self._rejoin([*copy(self._lines), *self._overlong]))
         return whole + len(self._tail) + sum(map(len, self._fed))
 
     @property
@@ -124,13 +123,15 @@ class LineCodec(Codec[bytes]):
         """Return *frame* with the delimiter after it.
 
         Raises:
-            ValueError: *frame* contains the delimiter: it would be two lines.
+            ValueError: *frame* contains the delimiter, or makes one together
+                with what follows it: it would be two lines.
         """
         delimiter = self.delimiter
+        line = frame + delimiter
         # The last byte first: looking for one byte costs a fifth of looking for two.
-        if delimiter[-1] in frame and delimiter in frame:
+        if delimiter[-1] in frame and line.find(delimiter) < len(frame):
             raise ValueError(f"line contains the delimiter {delimiter!r}")
-        return frame + delimiter
+        return line
 
     def _one_by_one(self) -> Iterator[bytes]:
         """Take lines where there is more than one list of them, or an error."""

@@ -21,7 +21,8 @@ class SlipCodec(OverLinesCodec[bytes]):
     noise there was.
 
     Args:
-        max_length: bytes that a packet may have, unescaped.
+        max_length: bytes that a packet may have, unescaped. Escaped it may
+            have twice as many, and only above that is an unfinished one refused.
 
     Raises:
         ValueError: *max_length* is below 0.

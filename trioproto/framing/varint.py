@@ -54,9 +54,6 @@ class VarintCodec(BufferedCodec[bytes]):
                 if byte < 0x80:
                     whole = True
                     break
-            if length > most:
-                # More digits make it larger still.
-                self._fail(FrameTooLong(most, announced=length if whole else None))
             if not whole:
                 if start - begin == MAX_DIGITS:
                     problem = "a length without end"
@@ -64,6 +61,8 @@ class VarintCodec(BufferedCodec[bytes]):
                 if self._lacks(start - begin + 1):
                     return
                 continue
+            if length > most:
+                self._fail(FrameTooLong(most, announced=length))
             end = start + length
             if end > len(data):
                 if self._lacks(end - begin):
