@@ -65,7 +65,7 @@ class LineCodec(Codec[bytes]):
         self._lines: Iterator[bytes] = iter(())
         self._fed: list[bytes] = []
         self._tail = bytearray()
-        self._overlong: list[bytes] = []
+        self._doubtful: Iterator[bytes] = iter(())
         """A line that is too long, and those after it; they come after ``_lines``."""
         self._overfull = False
         """Whether the unfinished line is too long already."""
@@ -88,15 +88,15 @@ class LineCodec(Codec[bytes]):
             if self.ended:
                 raise self.error.with_traceback(None)
             self.error = None
-        if self._fed and not (length_hint(self._lines) or self._overlong or self._overfull):
+        if self._fed and not (length_hint(self._lines) or self._more_without_cut()):
             self._cut()
-        if self._fed or self._overlong or self._overfull:
+        if self._fed or self._more_without_cut():
             return self._one_by_one()
         return self._lines
 
     def take_rest(self) -> bytes:
         """Return, and forget, every byte that is not part of a line taken already."""
-        whole = self._rejoin([*self._lines, *self._overlong])
+        whole = self._rejoin([*self._lines, *self._doubtful])
         rest = b"".join([whole, self._tail, *self._fed])
         self._fed.clear()
         self._forget()
@@ -106,7 +106,7 @@ class LineCodec(Codec[bytes]):
     @property
     def pending(self) -> int:
         """Bytes that are not part of a line taken already."""
-        whole = len(self._rejoin([*copy(self._lines), *self._overlong]))
+        whole = len(self._rejoin([*copy(self._lines), *copy(self._doubtful)]))
         return whole + len(self._tail) + sum(map(len, self._fed))
 
     @property
@@ -117,7 +117,8 @@ class LineCodec(Codec[bytes]):
     @property
     def empty(self) -> bool:
         """Whether nothing is pending; cheaper than to count it."""
-        return not (self._fed or self._tail or self._overlong or length_hint(self._lines))
+        lines = length_hint(self._lines) or length_hint(self._doubtful)
+        return not (self._fed or self._tail or lines)
 
     def encode(self, frame: bytes) -> bytes:
         """Return *frame* with the delimiter after it.
@@ -137,13 +138,19 @@ class LineCodec(Codec[bytes]):
         """Take lines where there is more than one list of them, or an error."""
         while True:
             yield from self._lines
-            if self._overlong:
-                self._raise_overlong()
+            for line in self._doubtful:
+                if len(line) > self.max_length:
+                    self._fail(line)
+                yield line
             if self._overfull:
                 self._raise_overfull()
             if not self._fed:
                 return
             self._cut()
+
+    def _more_without_cut(self) -> bool:
+        """Whether something comes after ``_lines`` that needs no look at what was fed."""
+        return self._overfull or length_hint(self._doubtful) > 0
 
     def _cut(self) -> None:
         """Make lines of what was fed; all earlier ones have been taken."""
@@ -202,16 +209,8 @@ class LineCodec(Codec[bytes]):
         """Cut *lines* off before the first that is too long."""
         if lines and max(map(len, lines)) > self.max_length:
             index = next(i for i, line in enumerate(lines) if len(line) > self.max_length)
-            self._overlong = lines[index:]
+            self._doubtful = iter(lines[index:])
             del lines[index:]
-
-    def _raise_overlong(self) -> NoReturn:
-        """Raise for a whole line; those after it are taken next."""
-        line, *lines = self._overlong
-        self._overlong = []
-        self._set_apart(lines)
-        self._lines = iter(lines)
-        self._fail(line)
 
     def _raise_overfull(self) -> NoReturn:
         """Raise for the unfinished line; the rest of it is skipped."""
@@ -244,7 +243,7 @@ class LineCodec(Codec[bytes]):
     def _forget(self) -> None:
         self._lines = iter(())
         self._tail = bytearray()
-        self._overlong = []
+        self._doubtful = iter(())
         self._overfull = False
         self.skipping = False
 

@@ -47,14 +47,12 @@ class VarintCodec(BufferedCodec[bytes]):
             data = self._data
             begin = start = self._offset
             length = 0
-            whole = False
             for byte in data[begin : begin + MAX_DIGITS]:
                 length |= (byte & 0x7F) << (7 * (start - begin))
                 start += 1
                 if byte < 0x80:
-                    whole = True
                     break
-            if not whole:
+            else:
                 if start - begin == MAX_DIGITS:
                     problem = "a length without end"
                     self._fail(MalformedFrame(problem, MAX_DIGITS - 1, data[begin:start]))
