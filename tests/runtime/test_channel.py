@@ -203,6 +203,20 @@ async def test_closing_drops_what_was_not_received_and_closes_the_stream() -> No
     assert await peer.receive_some() == b""
 
 
+async def test_a_closed_channel_says_so_whatever_went_before() -> None:
+    channel, peer = lines_and_peer(LineCodec(max_length=3))
+    await peer.send_all(b"long line\r\n")
+    await peer.send_eof()
+    with pytest.raises(FrameTooLong):
+        await channel.receive()
+    await channel.aclose()
+    for method in (channel.receive, channel.receive_batch):
+        with pytest.raises(trio.ClosedResourceError):
+            await method()
+    with pytest.raises(trio.ClosedResourceError):
+        await channel.send(b"x")
+
+
 async def test_a_receive_that_waits_when_the_channel_is_closed_ends() -> None:
     channel, _peer = lines_and_peer()
     async with trio.open_nursery() as nursery:

@@ -18,7 +18,7 @@ from trioproto.framing.lines import LineOnlyReceiver, LineReceiver
 from trioproto.framing.netstring import NetstringCodec, NetstringReceiver
 from trioproto.framing.receiver import FrameReceiver
 from trioproto.framing.slip import SlipCodec
-from trioproto.framing.stateful import StatefulProtocol
+from trioproto.framing.stateful import State, StatefulProtocol
 from trioproto.framing.varint import VarintCodec, VarintReceiver
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "NetstringCodec",
     "NetstringReceiver",
     "SlipCodec",
+    "State",
     "StateDispatch",
     "StatefulProtocol",
     "VarintCodec",

@@ -68,7 +68,7 @@ class Codec(ABC, Generic[FrameT]):
 
     @property
     def ended(self) -> bool:
-        """Whether an error was final: ``frames()`` raises it again, and what is fed is dropped."""
+        """Whether an error was final; ``frames()`` then raises it again, and drops what is fed."""
         return self.error is not None
 
     @property

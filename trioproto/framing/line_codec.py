@@ -97,7 +97,7 @@ class LineCodec(Codec[bytes]):
     def take_rest(self) -> bytes:
         """Return, and forget, every byte that is not part of a line taken already."""
         whole = self._rejoin([*self._lines, *self._doubtful])
-        rest = b"".join([whole, self._tail, *self._fed])
+        rest = b"".join([whole, self._unfinished(), *self._fed])
         self._fed.clear()
         self._forget()
         self._batch = 1
@@ -107,7 +107,7 @@ class LineCodec(Codec[bytes]):
     def pending(self) -> int:
         """Bytes that are not part of a line taken already."""
         whole = len(self._rejoin([*copy(self._lines), *copy(self._doubtful)]))
-        return whole + len(self._tail) + sum(map(len, self._fed))
+        return whole + len(self._unfinished()) + sum(map(len, self._fed))
 
     @property
     def ended(self) -> bool:
@@ -118,7 +118,7 @@ class LineCodec(Codec[bytes]):
     def empty(self) -> bool:
         """Whether nothing is pending; cheaper than to count it."""
         lines = length_hint(self._lines) or length_hint(self._doubtful)
-        return not (self._fed or self._tail or lines)
+        return not (self._fed or lines or self._unfinished())
 
     def encode(self, frame: bytes) -> bytes:
         """Return *frame* with the delimiter after it.
@@ -189,6 +189,10 @@ class LineCodec(Codec[bytes]):
         data = b"".join((tail, data))
         tail.clear()
         return data
+
+    def _unfinished(self) -> bytearray | bytes:
+        """Return the unfinished line; of one that is skipped nothing counts."""
+        return b"" if self.skipping else self._tail
 
     # Lines that are too long
 

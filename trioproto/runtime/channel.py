@@ -48,6 +48,7 @@ class FrameChannel(trio.abc.Channel[FrameT]):
         self._read_size = read_size
         self._frames: Iterator[FrameT] = iter(())
         self._eof = False
+        self._closed = False
         self._send_lock = trio.StrictFIFOLock()
         self._send_is_whole = True
 
@@ -93,6 +94,8 @@ class FrameChannel(trio.abc.Channel[FrameT]):
 
     async def _look_for_more(self) -> None:
         """Go on after an error, or read; there are no more frames in ``_frames``."""
+        if self._closed:
+            raise trio.ClosedResourceError
         codec = self.codec
         if codec.error is None:
             if self._eof:
@@ -116,6 +119,8 @@ class FrameChannel(trio.abc.Channel[FrameT]):
         """
         data = self.codec.encode(value)
         async with self._send_lock:
+            if self._closed:
+                raise trio.ClosedResourceError
             if not self._send_is_whole:
                 raise trio.BrokenResourceError("an earlier send was cut off in mid-frame")
             self._send_is_whole = False
@@ -124,6 +129,7 @@ class FrameChannel(trio.abc.Channel[FrameT]):
 
     async def aclose(self) -> None:
         """Close the stream; frames that have not been received are dropped."""
+        self._closed = True
         self._frames = iter(())
         self.codec.take_rest()
         await self.stream.aclose()
