@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, get_origin
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
@@ -42,9 +44,12 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(trio|contextlib|collections|types|typing|os|socket)\..*"),
     ("py:.*", r"(.*\.)?(P|Address|BytesLike|CallbackResult|Endpoint|PathLike|Cancelled)"),
+    ("py:.*", r"(.*\.)?(FrameT|OnTooLong|SearchStrategy)"),
     ("py:class", r"Awaitable|Callable|Iterable"),
     ("py:class", r"trioproto\.factory\.Connections"),
 ]
+# Where users import from.
+PUBLIC = ("trioproto", "trioproto.errors", "trioproto.framing", "trioproto.testing")
 # Made by the library only: how, is nobody's business.
 NOT_MADE_BY_USERS = {"trioproto.Transport", "trioproto.Server", "trioproto.DrainReport"}
 
@@ -114,6 +119,20 @@ def hide_internals(
             return
 
 
+def show_public_bases(
+    _app: Sphinx, _name: str, _it: object, _options: object, bases: list[Any]
+) -> None:
+    """In the place of a base that users cannot import, show the next one that they can."""
+    for index, base in enumerate(bases):
+        kind = get_origin(base) or base
+        if kind.__module__.startswith("trioproto") and not is_public(kind):
+            bases[index] = next(filter(is_public, kind.__mro__), object)
+
+
+def is_public(kind: type) -> bool:
+    return any(getattr(sys.modules.get(place), kind.__name__, None) is kind for place in PUBLIC)
+
+
 def find_public_name(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement
 ) -> nodes.reference | None:
@@ -121,7 +140,7 @@ def find_public_name(
     target = node.get("reftarget", "")
     name = target.rpartition(".")[2]
     domain = env.domains.python_domain
-    for place in ("trioproto", "trioproto.errors", "trioproto.framing", "trioproto.testing"):
+    for place in PUBLIC:
         if f"{place}.{name}" in domain.objects and target != f"{place}.{name}":
             return domain.resolve_xref(
                 env, node["refdoc"], app.builder, "obj", f"{place}.{name}", node, text
@@ -133,5 +152,6 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("settings-table", SettingsTable)
     app.connect("autodoc-process-signature", hide_signature)
     app.connect("autodoc-process-docstring", hide_internals, priority=100)  # before napoleon
+    app.connect("autodoc-process-bases", show_public_bases)
     app.connect("missing-reference", find_public_name)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

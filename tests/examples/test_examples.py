@@ -14,7 +14,7 @@ from tests.examples.running import REPOSITORY, Caller, Example, example, running
 
 NAMES = [
     "echo", "qotd", "limited_echo", "answer", "logfile", "chat",
-    "discard", "chargen", "daytime", "time", "memcached",
+    "discard", "chargen", "daytime", "time", "calculator", "memcached",
 ]  # fmt: skip
 
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from trioproto import run_protocol
 from trioproto.errors import ConnectionDone, FrameTooLong, IncompleteFrame
-from trioproto.framing import LineReceiver, StateDispatch, StatefulProtocol
-from trioproto.framing.stateful import State
+from trioproto.framing import LineReceiver, State, StateDispatch, StatefulProtocol
 from trioproto.testing import Harness
 
 
