@@ -99,6 +99,10 @@ class AnyLineCodec(LineCodec):
             self._ignored = self._longer.get(end, b"")
         return rest
 
+    def _let_go(self) -> None:
+        super()._let_go()
+        self._whole = b""
+
     def _forget(self) -> None:
         super()._forget()
         self._whole = b""

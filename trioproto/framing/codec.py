@@ -53,8 +53,9 @@ class Codec(ABC, Generic[FrameT]):
         """Take the frames that have arrived, one after the other.
 
         Raises:
-            FramingError: the bytes in front are no frame of this format. The
-                codec has ended, unless its documentation says otherwise.
+            FramingError: the bytes in front are no frame of this format;
+                ``error`` was set to it before. The codec has ended, unless its
+                documentation says otherwise.
         """
 
     @abstractmethod
@@ -140,6 +141,8 @@ class BufferedCodec(Codec[FrameT]):
         """Say that *wanted* bytes from ``_offset`` on are needed; return whether they lack."""
         self._wanted = wanted
         if self.pending < wanted:
+            self._data = self._data[self._offset :]  # nothing is kept of what was taken
+            self._offset = 0
             return True
         if self._later:
             self._join(b"")
@@ -157,10 +160,11 @@ class BufferedCodec(Codec[FrameT]):
         self._later = bytearray()
         self._wanted = 0
 
-    def _check(self) -> None:
-        """Raise what has ended this codec."""
+    def _lacked(self) -> bool:
+        """Raise what has ended this codec; or say whether what lacked has still not come."""
         if self.error is not None:
             raise self.error.with_traceback(None)
+        return self.pending < self._wanted
 
     def _fail(self, error: FramingError) -> NoReturn:
         """End this codec."""

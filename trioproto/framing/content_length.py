@@ -51,7 +51,8 @@ class ContentLengthCodec(BufferedCodec[bytes]):
             MalformedFrame: a header has no colon, or there is not exactly one
                 ``Content-Length`` of plain digits.
         """
-        self._check()
+        if self._lacked():
+            return
         while True:
             data = self._data
             begin = self._offset

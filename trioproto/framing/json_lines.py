@@ -67,11 +67,12 @@ class JsonLinesCodec(OverLinesCodec[Any]):
             text = line.decode()
         except UnicodeDecodeError as error:
             bad = line[error.start : error.end]
-            raise MalformedFrame("not UTF-8", error.start, bad) from error
+            problem = MalformedFrame("not UTF-8", error.start, bad)
+            raise problem from error.with_traceback(None)
         try:
             value = self._loads(text)
         except (ValueError, RecursionError) as error:
-            raise _malformed(text, error) from error
+            raise _malformed(text, error) from error.with_traceback(None)
         yield value
 
 

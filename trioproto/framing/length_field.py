@@ -75,7 +75,8 @@ class LengthFieldCodec(BufferedCodec[bytes]):
             FrameTooLong: a body is announced to be longer than ``max_length``.
             MalformedFrame: it would have less than no bytes.
         """
-        self._check()
+        if self._lacked():
+            return
         header, kept = self._body, self._body - self._strip
         unpack, adjustment, most = self._unpack, self._adjustment, self.max_length
         to_field = header - self._field

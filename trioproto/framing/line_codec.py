@@ -5,9 +5,9 @@ loop over them is then one over a list. An unfinished line waits in a
 ``bytearray`` and is searched only where it was not searched before. So the cost
 is linear in the bytes, however they were cut.
 
-Who takes the rest of a chunk away (for raw data, say) would have it split in
-vain, again and again. So after ``take_rest`` one line is split off, then two,
-then four, and so on.
+Who takes the rest of a chunk away (for raw data, or for another protocol) would
+have it split in vain, again and again. So at first, and after ``take_rest``, one
+line is split off, then two, then four, and so on.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class LineCodec(Codec[bytes]):
             goes on after its delimiter.
 
     Raises:
-        ValueError: *delimiter* is empty, or *max_length* below 0.
+        ValueError: *delimiter* is empty, *max_length* below 0, or *on_too_long*
+            something else.
 
     Origin: Twisted's LineOnlyReceiver; RFC 5321 section 2.3.8 for ``\r\n``.
     """
@@ -59,6 +60,8 @@ class LineCodec(Codec[bytes]):
             raise ValueError("delimiter must not be empty")
         if max_length < 0:
             raise ValueError("max_length must be at least 0")
+        if on_too_long not in ("close", "discard"):
+            raise ValueError('on_too_long must be "close" or "discard"')
         self.delimiter = delimiter
         self.max_length = max_length
         self.on_too_long = on_too_long
@@ -69,7 +72,7 @@ class LineCodec(Codec[bytes]):
         """A line that is too long, and those after it; they come after ``_lines``."""
         self._overfull = False
         """Whether the unfinished line is too long already."""
-        self._batch = _ALL
+        self._batch = 1
         self._longest = len(delimiter)
 
     def feed(self, data: bytes) -> None:
@@ -105,7 +108,7 @@ class LineCodec(Codec[bytes]):
 
     @property
     def pending(self) -> int:
-        """Bytes that are not part of a line taken already."""
+        """Bytes that are not part of a line taken already; to count them costs as much."""
         whole = len(self._rejoin([*copy(self._lines), *copy(self._doubtful)]))
         return whole + len(self._unfinished()) + sum(map(len, self._fed))
 
@@ -117,8 +120,11 @@ class LineCodec(Codec[bytes]):
     @property
     def empty(self) -> bool:
         """Whether nothing is pending; cheaper than to count it."""
-        lines = length_hint(self._lines) or length_hint(self._doubtful)
-        return not (self._fed or lines or self._unfinished())
+        if length_hint(self._lines) or length_hint(self._doubtful):
+            return False
+        # A loop that was left at the last line has not let go of the list.
+        self._let_go()
+        return not (self._fed or self._unfinished())
 
     def encode(self, frame: bytes) -> bytes:
         """Return *frame* with the delimiter after it.
@@ -189,6 +195,10 @@ class LineCodec(Codec[bytes]):
         data = b"".join((tail, data))
         tail.clear()
         return data
+
+    def _let_go(self) -> None:
+        """Keep nothing of lines that have all been taken."""
+        self._lines = self._doubtful = iter(())
 
     def _unfinished(self) -> bytearray | bytes:
         """Return the unfinished line; of one that is skipped nothing counts."""

@@ -21,7 +21,7 @@ class LineOnlyReceiver(FrameReceiver[bytes]):
             ``FrameTooLong``, or ``"discard"`` that line and go on.
 
     Raises:
-        ValueError: a subclass is made with an empty delimiter.
+        ValueError: a subclass is made whose attributes are out of range.
 
     Origin: Twisted's LineOnlyReceiver; RFC 5321 section 2.3.8 for ``\r\n``.
     """
@@ -33,10 +33,12 @@ class LineOnlyReceiver(FrameReceiver[bytes]):
     codec: LineCodec
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse a delimiter that cannot end a line."""
+        """Refuse limits that no codec could have."""
         super().__init_subclass__(**kwargs)
-        if not cls.delimiter:
-            raise ValueError(f"{cls.__name__}.delimiter must not be empty")
+        try:
+            LineCodec(cls.delimiter, max_length=cls.max_length, on_too_long=cls.on_too_long)
+        except ValueError as error:
+            raise ValueError(f"{cls.__name__}: {error}") from None
 
     def make_codec(self) -> LineCodec:
         """Make a codec of the class's attributes."""
@@ -131,6 +133,9 @@ class LineReceiver(LineOnlyReceiver):
     def take_rest(self) -> bytes:
         """Give up what has arrived and was not delivered."""
         return self.clear_line_buffer()
+
+    def _all_delivered(self) -> bool:
+        return not self._raw and super()._all_delivered()
 
     def _deliver_until_async(self) -> CallbackResult:
         while True:

@@ -41,7 +41,8 @@ class NetstringCodec(BufferedCodec[bytes]):
             MalformedFrame: no digits, a leading zero, anything but a digit or
                 a colon in the length, or no comma at the end.
         """
-        self._check()
+        if self._lacked():
+            return
         most = self.max_length
         while True:
             data = self._data

@@ -39,12 +39,14 @@ class OverLinesCodec(Codec[FrameT]):
         try:
             for line in self._lines.frames():
                 yield from self._decode(line)
+            return
         except FramingError as error:
-            self._lines.take_rest()
-            if isinstance(error, FrameTooLong):
-                error = FrameTooLong(self.max_length, begun=error.begun)
-            self.error = error
-            raise error from error.__cause__
+            failure = error.with_traceback(None)
+        self._lines.take_rest()
+        if isinstance(failure, FrameTooLong):
+            failure = FrameTooLong(self.max_length, begun=failure.begun)
+        self.error = failure
+        raise failure
 
     def take_rest(self) -> bytes:
         """Return, and forget, every byte that is not part of a frame taken already."""

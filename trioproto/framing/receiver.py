@@ -85,7 +85,7 @@ class FrameReceiver(Protocol, Generic[FrameT]):
         waiting = self._deliver_until_async()
         if waiting is None or not isinstance(waiting, Coroutine):
             return waiting
-        if self.codec.empty and self._fatal is None:
+        if self._all_delivered():
             return waiting
         if self.transport.settings.callback_timeout is not None:
             # Each callback has its own time, so each is awaited alone.
@@ -148,7 +148,8 @@ class FrameReceiver(Protocol, Generic[FrameT]):
             except FramingError as error:
                 if error is not codec.error:
                     raise  # a callback's own
-                result = self._failed(error.with_traceback(None))
+                failure = error.with_traceback(None)
+            result = self._failed(failure)
             if result is not None or self._fatal is not None or self._held_back():
                 return result
 
@@ -170,8 +171,13 @@ class FrameReceiver(Protocol, Generic[FrameT]):
         self.transport.skip_input(self._skipping)
 
     def _held_back(self) -> bool:
-        """Whether we are stopped; then say that there may be more to deliver."""
+        """Whether we are stopped; then say so if there is more to deliver."""
         if not self.transport.stopped:
             return False
-        self.transport.hold_frames()
+        if not self._all_delivered():
+            self.transport.hold_frames()
         return True
+
+    def _all_delivered(self) -> bool:
+        """Whether there is nothing more to deliver, nor to do after it."""
+        return self.codec.empty and self._fatal is None

@@ -41,7 +41,8 @@ class VarintCodec(BufferedCodec[bytes]):
             FrameTooLong: a length is above ``max_length``.
             MalformedFrame: a length has more than ten bytes.
         """
-        self._check()
+        if self._lacked():
+            return
         most = self.max_length
         while True:
             data = self._data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 
 import trio
 
@@ -25,13 +26,19 @@ class FrameChannel(trio.abc.Channel[FrameT]):
     receive at a time; several may send, and their frames do not mix. Frames that
     a codec discards are passed over in silence.
 
+    To go on in another format, take what the codec has not used::
+
+        rest = old.codec.take_rest()
+        new = FrameChannel(old.stream, codec)
+        codec.feed(rest)
+
     Cancellation: a cancelled receive loses nothing. A cancelled ``send`` may
     have sent a part of a frame, so whatever is sent after it would be no frame:
     it raises ``trio.BrokenResourceError``. Receiving goes on.
 
     Args:
         stream: any stream.
-        codec: a codec that nobody else uses.
+        codec: a codec that nobody else uses; it may have been fed already.
         read_size: bytes asked for in one read.
 
     Raises:
@@ -47,6 +54,10 @@ class FrameChannel(trio.abc.Channel[FrameT]):
         self.codec = codec
         self._read_size = read_size
         self._frames: Iterator[FrameT] = iter(())
+        self._looked = False
+        """Whether the codec was asked for frames: it may have been fed before."""
+        self._error: FramingError | None = None
+        """What has ended the codec."""
         self._eof = False
         self._closed = False
         self._send_lock = trio.StrictFIFOLock()
@@ -69,9 +80,8 @@ class FrameChannel(trio.abc.Channel[FrameT]):
             try:
                 for frame in self._frames:
                     return frame
-            except FramingError:
-                if self.codec.ended:
-                    raise
+            except FramingError as error:
+                self._note(error)
             await self._look_for_more()
 
     async def receive_batch(self) -> list[FrameT]:
@@ -82,28 +92,36 @@ class FrameChannel(trio.abc.Channel[FrameT]):
         """
         await trio.lowlevel.checkpoint()
         batch: list[FrameT] = []
-        while not batch:
+        while True:
             try:
                 batch.extend(self._frames)
-            except FramingError:
-                if self.codec.ended and not batch:
-                    raise
-            if not batch:
-                await self._look_for_more()
-        return batch
+            except FramingError as error:
+                self._note(error)
+            if batch:
+                return batch
+            await self._look_for_more()
+
+    def _note(self, error: FramingError) -> None:
+        """Keep an error, unless the codec goes on after it."""
+        if self.codec.ended or error is not self.codec.error:
+            self._error = error.with_traceback(None)
 
     async def _look_for_more(self) -> None:
         """Go on after an error, or read; there are no more frames in ``_frames``."""
+        codec = self.codec
         if self._closed:
             raise trio.ClosedResourceError
-        codec = self.codec
-        if codec.error is None:
+        if self._error is not None:
+            # Not itself: it would keep our frames, and so everything, in a cycle.
+            raise copy(self._error) from self._error.__cause__
+        if self._looked and codec.error is None:
             if self._eof:
                 codec.check_end()
                 raise trio.EndOfChannel
             data = await self.stream.receive_some(self._read_size)
             self._eof = not data
             codec.feed(bytes(data))
+        self._looked = True
         self._frames = codec.frames()
 
     # Sending

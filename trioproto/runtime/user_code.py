@@ -78,12 +78,15 @@ class UserCode:
         while waiting is not None:
             step: Callable[[Any], Any] = waiting.send
             value: Any = None
+            result: Any = None
+            returned = False
             connection.tell = False
             while True:
                 try:
                     trap = call_user(step, value)
                 except StopIteration as stop:
-                    connection.callback_returned(stop.value)
+                    result = stop.value
+                    returned = True
                     break
                 except BaseException as exc:
                     value = None  # it may be what was thrown in: no cycle with our frame
@@ -96,6 +99,8 @@ class UserCode:
                 except BaseException as exc:
                     step, value = waiting.throw, exc
                 connection.tell = False
+            if returned:
+                connection.callback_returned(result)
             waiting = connection.take_pending()
 
     def _callback_waits(self) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from math import inf
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from trioproto.sansio import holds
 from trioproto.sansio.errors import CallbackError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trioproto.sansio.settings import Settings
 
 Callback = Callable[..., Any]
+T = TypeVar("T")
 
 
 class Callbacks(Transport):
@@ -156,6 +157,14 @@ class Callbacks(Transport):
             self.failed(self._name(callback), exc)
         else:
             self._returned(callback, result)
+
+    def _ask(self, method: Callable[[], T], default: T) -> T:
+        """Call what a user may have overridden, and is no callback."""
+        try:
+            return cast(T, self._driver.invoke(method))
+        except BaseException as exc:
+            self.failed(self._name(method), exc)
+            return default
 
     def _returned(self, callback: Callback, result: Any) -> None:
         """Take what a callback returned: an async one is only begun later."""

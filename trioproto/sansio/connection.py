@@ -180,7 +180,7 @@ class Connection(Sending):
             self.pending = None
         self.holds &= ~holds.BUSY
         self._input = None
-        self.protocol.detached()
+        self._ask(self.protocol.detached, None)
         self._owner.closed(self)
         self._move(Event.REPORT)
         if self._made:
@@ -283,8 +283,13 @@ class Connection(Sending):
         if self._next is not None:
             raise RuntimeError("another protocol is about to take over already")
         self._next = protocol
+        protocol.transport = self
         self.holds |= holds.SWITCHING
         self.note_change()
+
+    def belongs_to(self, protocol: Protocol) -> bool:
+        """Whether *protocol* has this connection, or is about to take it over."""
+        return self.state < State.LOST and (protocol is self.protocol or protocol is self._next)
 
     def _switch(self) -> None:
         """Have the next protocol take over."""
@@ -292,12 +297,17 @@ class Connection(Sending):
         assert new is not None
         self.holds &= ~(holds.SWITCHING | holds.FRAMES | holds.SKIPPING)
         self._forget_water_marks()
-        rest = self.protocol.take_rest()
+        rest = self._ask(self.protocol.take_rest, b"")
         if rest:
-            self.holds |= holds.INPUT
             self._input = [rest, *(self._input or ())]
-        self.protocol.detached()
-        new.transport = self
+        if rest or self._eof:
+            self.holds |= holds.INPUT
+        if self.draining:
+            self.holds |= holds.DRAINING
+            self._quiesced = False
+        self._ask(self.protocol.detached, None)
+        if self.state >= State.ENDED:
+            return
         self.protocol = new
         self._owner.opened(self)
         self._made = False
@@ -312,9 +322,10 @@ class Connection(Sending):
         if keep_open:
             if self.state is State.WRITE_ENDED:
                 self._set_reason(ConnectionDone())
-            self._move(Event.PEER_EOF)
+            if self.state is not State.READ_ENDED:  # as an earlier protocol has kept it
+                self._move(Event.PEER_EOF)
             return
-        pending = self.protocol.incomplete_frame()
+        pending = self._ask(self.protocol.incomplete_frame, 0)
         self.close(IncompleteFrame(pending) if pending else ConnectionDone())
 
     def _move(self, event: Event) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trioproto.sansio.errors import ConnectionClosed, IdleTimeout, ServerDraining
-from trioproto.sansio.lifecycle import State
 
 if TYPE_CHECKING:
     from trioproto.sansio.transport import Transport
@@ -120,5 +119,5 @@ def check_protocol(protocol: object) -> None:
             close()
         raise TypeError(f"{protocol!r:.100} is not a Protocol")
     transport = getattr(protocol, "transport", None)
-    if transport is not None and transport.state < State.LOST:
+    if transport is not None and transport.belongs_to(protocol):
         raise RuntimeError(f"{protocol!r:.100} is in use already")

@@ -202,9 +202,12 @@ class Transport:
         When the running callback has ended, *protocol* is attached, its
         ``connection_made`` is called, and it gets the unread bytes, in order;
         nothing more is delivered to the old protocol, not even
-        ``connection_lost``. What the old one has written is sent first. If the
+        ``connection_lost``; it may take over again. What it has written is sent
+        first. If the
         connection ends before that, *protocol* hears nothing, and the old one
-        hears of the end. On a closing connection this does nothing.
+        hears of the end. On a closing connection this does nothing. What the
+        old one was told of the peer's EOF, of full buffers and of a drain, the
+        new one is told again.
 
         The transport, its settings, pauses and timeout stay as they are; to
         upgrade to TLS is something else.
@@ -214,6 +217,10 @@ class Transport:
             RuntimeError: *protocol* is in use, or another one is about to take
                 over already.
         """
+        raise NotImplementedError
+
+    def belongs_to(self, protocol: Protocol) -> bool:
+        """Whether *protocol* has this connection, or is about to take it over."""
         raise NotImplementedError
 
     # Ending
