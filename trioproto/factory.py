@@ -193,6 +193,10 @@ class Factory(Generic[P]):
     def opened(self, connection: Connection) -> None:
         """Enter a connection, whose protocol now belongs to this factory."""
         connection.protocol.factory = self
+        self.switched(connection)
+
+    def switched(self, connection: Connection) -> None:
+        """Enter the protocol that has taken a connection over."""
         self.connections._protocols[connection] = connection.protocol  # type: ignore[assignment]
 
     def closed(self, connection: Connection) -> None:

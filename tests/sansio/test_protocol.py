@@ -57,7 +57,7 @@ def test_by_default_reading_pauses_while_much_output_waits() -> None:
 
 
 def test_a_plain_protocol_cuts_off_no_frame() -> None:
-    assert Protocol().incomplete_frame() == 0
+    assert Protocol().cut_off() is None
     assert Protocol().deliver_held() is None
 
 

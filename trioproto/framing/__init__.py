@@ -10,6 +10,7 @@ from trioproto.framing.length_field import (
     Int8StringReceiver,
     Int16StringReceiver,
     Int32StringReceiver,
+    IntNStringReceiver,
     LengthFieldCodec,
     LengthFieldReceiver,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Int8StringReceiver",
     "Int16StringReceiver",
     "Int32StringReceiver",
+    "IntNStringReceiver",
     "JsonLinesCodec",
     "JsonLinesReceiver",
     "LengthFieldCodec",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from trioproto.framing.line_codec import MAX_LENGTH, LineCodec, OnTooLong, delimiter_begun
 from trioproto.sansio.errors import SHOWN
@@ -68,6 +68,14 @@ class AnyLineCodec(LineCodec):
         if found is None or found.start() < len(frame):
             raise ValueError(f"line contains a delimiter: {line[-SHOWN:]!r}")
         return line
+
+    def frames(self) -> Iterator[bytes]:
+        """Take the lines that have arrived; as in ``LineCodec``."""
+        return self._then_let_go(super().frames())
+
+    def _then_let_go(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+        yield from lines
+        self._let_go()
 
     def _split(self, data: bytes) -> list[bytes]:
         if data:

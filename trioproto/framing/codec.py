@@ -32,7 +32,7 @@ FrameT = TypeVar("FrameT")
 class Codec(ABC, Generic[FrameT]):
     """One format: cuts bytes into frames, and makes bytes of frames.
 
-    A codec belongs to one direction of one connection: it has state.
+    A codec belongs to one connection, as decoding has state. Encoding has none.
 
     Attributes:
         max_length: bytes that a frame may have; what counts, the format says.
@@ -124,6 +124,7 @@ class BufferedCodec(Codec[FrameT]):
         elif 0 < self._wanted <= self.pending + len(data):
             self._join(data)
         else:
+            self._let_go()
             self._later += data
 
     def take_rest(self) -> bytes:
@@ -141,12 +142,17 @@ class BufferedCodec(Codec[FrameT]):
         """Say that *wanted* bytes from ``_offset`` on are needed; return whether they lack."""
         self._wanted = wanted
         if self.pending < wanted:
-            self._data = self._data[self._offset :]  # nothing is kept of what was taken
-            self._offset = 0
+            self._let_go()
             return True
         if self._later:
             self._join(b"")
         return False
+
+    def _let_go(self) -> None:
+        """Keep nothing of what was taken."""
+        if self._offset:
+            self._data = self._data[self._offset :]
+            self._offset = 0
 
     def _join(self, data: bytes) -> None:
         self._data = b"".join((memoryview(self._data)[self._offset :], self._later, data))

@@ -84,8 +84,8 @@ class ContentLengthCodec(BufferedCodec[bytes]):
             name, colon, value = line.partition(b":")
             if not colon:
                 self._fail(MalformedFrame("a header without a colon", offset, line))
-            if name.strip().lower() == b"content-length":
-                digits = value.strip()
+            if name.lower() == b"content-length":
+                digits = value.strip(b" \t")
                 if length is not None or not digits.isdigit():
                     self._fail(MalformedFrame("not one length in digits", offset, line))
                 length = self._number(digits)

@@ -10,6 +10,9 @@ from trioproto.framing.codec import BufferedCodec
 class FixedSizeCodec(BufferedCodec[bytes]):
     """Frames of *size* bytes each; any bytes are valid.
 
+    Attributes:
+        size: bytes of a frame.
+
     Args:
         size: bytes of a frame, which is its ``max_length`` as well.
 
@@ -22,15 +25,15 @@ class FixedSizeCodec(BufferedCodec[bytes]):
         if size < 1:
             raise ValueError("size must be at least 1")
         self.max_length = size
+        self.size = size
 
     def frames(self) -> Iterator[bytes]:
         """Take the frames that have arrived."""
-        size = self.max_length
         while True:
             begin = self._offset
-            end = begin + size
+            end = begin + self.size
             if end > len(self._data):
-                if self._lacks(size):
+                if self._lacks(self.size):
                     return
                 continue
             self._offset = end
@@ -42,6 +45,6 @@ class FixedSizeCodec(BufferedCodec[bytes]):
         Raises:
             ValueError: it has another size.
         """
-        if len(frame) != self.max_length:
-            raise ValueError(f"a frame has {self.max_length} bytes, not {len(frame)}")
+        if len(frame) != self.size:
+            raise ValueError(f"a frame has {self.size} bytes, not {len(frame)}")
         return frame

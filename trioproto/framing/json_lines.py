@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from math import isinf
 from typing import Any, NoReturn
 
 from trioproto.framing.over_lines import OverLinesCodec
@@ -17,7 +18,15 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_loads = json.JSONDecoder(parse_constant=_refuse_constant).decode
+def _finite(number: str) -> float:
+    """Refuse what would be read as infinity, which could not be written again."""
+    value = float(number)
+    if isinf(value):
+        raise ValueError(f"{number:.20} is too large")
+    return value
+
+
+_loads = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
 _dumps = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -30,7 +39,8 @@ class JsonLinesCodec(OverLinesCodec[Any]):
         max_length: bytes that a line may have.
         loads: makes a value of a ``str``; what it cannot read is a
             ``ValueError``. By default the standard library's, without ``NaN``
-            and ``Infinity``, which JSON does not have.
+            and ``Infinity``, which JSON does not have, and without numbers
+            that a float has no room for.
         dumps: makes a ``str`` or UTF-8 of a value, without a newline.
 
     Raises:

@@ -30,8 +30,6 @@ class LineOnlyReceiver(FrameReceiver[bytes]):
     max_length: int = MAX_LENGTH
     on_too_long: OnTooLong = "close"
 
-    codec: LineCodec
-
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse limits that no codec could have."""
         super().__init_subclass__(**kwargs)

@@ -36,16 +36,19 @@ class FrameReceiver(Protocol, Generic[FrameT]):
 
     codec: Codec[FrameT]
 
-    _waiting: Coroutine[Any, Any, None] | None
-    _fatal: FramingError | None
-    _skipping: bool
+    _waiting: Coroutine[Any, Any, None] | None = None
+    _fatal: FramingError | None = None
+    _skipping = False
 
     def make_codec(self) -> Codec[FrameT]:
         """Make the codec of one connection."""
         raise NotImplementedError
 
     def frame_received(self, frame: FrameT) -> CallbackResult:
-        """A frame has arrived."""
+        """A frame has arrived.
+
+        Receivers that have a name of their own for this call that instead.
+        """
 
     def framing_failed(self, error: FramingError) -> CallbackResult:
         """The peer's bytes are no frame; called once for each *error*.
@@ -100,9 +103,13 @@ class FrameReceiver(Protocol, Generic[FrameT]):
             self._waiting.close()
             self._waiting = None
 
-    def incomplete_frame(self) -> int:
-        """Return the bytes of a frame whose end has not come."""
-        return self.codec.pending
+    def cut_off(self) -> FramingError | None:
+        """Return the codec's error if the peer's input ends here."""
+        try:
+            self.codec.check_end()
+        except FramingError as error:
+            return error.with_traceback(None)
+        return None
 
     def take_rest(self) -> bytes:
         """Give up what has arrived and was not delivered."""

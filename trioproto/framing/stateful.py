@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
-from trioproto.framing.codec import BufferedCodec
+from trioproto.framing.codec import Codec
+from trioproto.framing.fixed import FixedSizeCodec
 from trioproto.framing.receiver import FrameReceiver
 from trioproto.framing.strings import MAX_LENGTH
 from trioproto.sansio.errors import FrameTooLong
@@ -43,33 +44,46 @@ class StatefulProtocol(FrameReceiver[bytes]):
 
     max_length: int = MAX_LENGTH
 
-    codec: _BySize
-
     _state: State
+    _by_size: _BySize
+    _entering: Coroutine[Any, Any, State | None] | None = None
 
     def initial_state(self) -> State:
         """Return the first state."""
         raise NotImplementedError
 
-    def make_codec(self) -> _BySize:
+    def make_codec(self) -> Codec[bytes]:
         """Make a codec that gives as many bytes as the state needs."""
-        return _BySize(self.max_length)
+        self._by_size = _BySize(self.max_length)
+        return self._by_size
 
     def attached(self) -> None:
         """Make the receiver's state."""
         super().attached()
         self._enter(self.initial_state())
+        if not self.codec.empty:
+            self.transport.hold_frames()
+
+    def detached(self) -> None:
+        """Let go of async states that were never begun."""
+        super().detached()
+        if self._entering is not None:
+            self._entering.close()
+            self._entering = None
 
     def frame_received(self, frame: bytes) -> CallbackResult:
         """Call the state's method, and enter the next."""
         method, _size = self._state
         result = method(frame)
         if isinstance(result, Coroutine):
-            return self._enter_when_known(result)
+            self._entering = result
+            return self._enter_when_known()
         self._enter(result)
         return None
 
-    async def _enter_when_known(self, waiting: Coroutine[Any, Any, State | None]) -> None:
+    async def _enter_when_known(self) -> None:
+        waiting, self._entering = self._entering, None
+        assert waiting is not None
         self._enter(await waiting)
         # What has arrived may be enough for the new state, and was not for the old.
         self.transport.hold_frames()
@@ -83,32 +97,16 @@ class StatefulProtocol(FrameReceiver[bytes]):
         if size > self.max_length:
             self.transport.close(FrameTooLong(self.max_length, announced=size))
         self._state = state
-        self.codec.size = size
+        self._by_size.size = size
 
 
-class _BySize(BufferedCodec[bytes]):
-    """Frames of a size that may change after each.
+class _BySize(FixedSizeCodec):
+    """Frames of a size that may change after each."""
 
-    Attributes:
-        size: bytes of the next frame.
-    """
-
-    def __init__(self, max_length: int) -> None:
-        super().__init__()
-        self.max_length = max_length
-        self.size = 0
-
-    def frames(self) -> Iterator[bytes]:
-        """Take frames of ``size`` bytes."""
-        while True:
-            begin = self._offset
-            end = begin + self.size
-            if end > len(self._data):
-                if self._lacks(self.size):
-                    return
-                continue
-            self._offset = end
-            yield self._data[begin:end]
+    @property
+    def empty(self) -> bool:
+        """Whether no frame can be made: one of no bytes can always."""
+        return bool(self.size) and super().empty
 
     def encode(self, frame: bytes) -> bytes:
         """Return *frame* itself."""

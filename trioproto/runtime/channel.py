@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import copy
 
 import trio
 
@@ -112,8 +111,7 @@ class FrameChannel(trio.abc.Channel[FrameT]):
         if self._closed:
             raise trio.ClosedResourceError
         if self._error is not None:
-            # Not itself: it would keep our frames, and so everything, in a cycle.
-            raise copy(self._error) from self._error.__cause__
+            raise _again(self._error) from self._error.__cause__
         if self._looked and codec.error is None:
             if self._eof:
                 codec.check_end()
@@ -133,14 +131,14 @@ class FrameChannel(trio.abc.Channel[FrameT]):
             ValueError: the format has no such frame; nothing was sent.
             trio.ClosedResourceError: this channel was closed.
             trio.BrokenResourceError: something is wrong with the stream, or an
-                earlier ``send`` was cut off.
+                earlier ``send`` failed or was cut off.
         """
         data = self.codec.encode(value)
         async with self._send_lock:
             if self._closed:
                 raise trio.ClosedResourceError
             if not self._send_is_whole:
-                raise trio.BrokenResourceError("an earlier send was cut off in mid-frame")
+                raise trio.BrokenResourceError("an earlier send failed or was cut off")
             self._send_is_whole = False
             await self.stream.send_all(data)
             self._send_is_whole = True
@@ -151,3 +149,10 @@ class FrameChannel(trio.abc.Channel[FrameT]):
         self._frames = iter(())
         self.codec.take_rest()
         await self.stream.aclose()
+
+
+def _again(error: FramingError) -> FramingError:
+    """Make another one, as to raise one that is kept would keep our frames in a cycle."""
+    again = type(error).__new__(type(error), *error.args)
+    again.__dict__.update(vars(error))
+    return again

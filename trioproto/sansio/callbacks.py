@@ -139,7 +139,11 @@ class Callbacks(Transport):
         return exc is self.reason
 
     def _name(self, callback: Callback) -> str:
-        return f"{type(self.protocol).__qualname__}.{getattr(callback, '__name__', callback)}"
+        name = getattr(callback, "__name__", str(callback))
+        if name == "deliver_held":
+            name = "data_received"  # which the user knows: it is the same, later
+        owner = getattr(callback, "__self__", self.protocol)
+        return f"{type(owner).__qualname__}.{name}"
 
     def _crash(self, exc: BaseException) -> None:
         """Keep *exc* to be raised, with what is kept already."""

@@ -31,7 +31,6 @@ from trioproto.sansio.errors import (
     ConnectionDone,
     ConnectionLost,
     HandshakeTimeout,
-    IncompleteFrame,
     ServerCancelled,
     ServerDraining,
     WriteTimeout,
@@ -284,6 +283,8 @@ class Connection(Sending):
             raise RuntimeError("another protocol is about to take over already")
         self._next = protocol
         protocol.transport = self
+        if getattr(protocol, "factory", None) is None:
+            protocol.factory = self.protocol.factory
         self.holds |= holds.SWITCHING
         self.note_change()
 
@@ -305,16 +306,13 @@ class Connection(Sending):
         if self.draining:
             self.holds |= holds.DRAINING
             self._quiesced = False
+        self._ask(new.attached, None)
+        if self.closing:
+            return  # the old one was not replaced, and hears of the end
         self._ask(self.protocol.detached, None)
-        if self.state >= State.ENDED:
-            return
         self.protocol = new
-        self._owner.opened(self)
-        self._made = False
-        self._call(new.attached)
-        if self.state < State.ENDED:
-            self._made = True
-            self._call(new.connection_made)
+        self._owner.switched(self)
+        self._call(new.connection_made)
 
     def _end_of_input(self, *, keep_open: bool) -> None:
         if self.state >= State.FLUSHING:
@@ -325,8 +323,7 @@ class Connection(Sending):
             if self.state is not State.READ_ENDED:  # as an earlier protocol has kept it
                 self._move(Event.PEER_EOF)
             return
-        pending = self._ask(self.protocol.incomplete_frame, 0)
-        self.close(IncompleteFrame(pending) if pending else ConnectionDone())
+        self.close(self._ask(self.protocol.cut_off, None) or ConnectionDone())
 
     def _move(self, event: Event) -> None:
         super()._move(event)

@@ -87,6 +87,10 @@ class Owner(Protocol):
         """Enter a connection into the books."""
         ...
 
+    def switched(self, connection: Connection) -> None:
+        """Enter the protocol that has taken over."""
+        ...
+
     def closed(self, connection: Connection) -> None:
         """Take it out again."""
         ...

@@ -129,17 +129,18 @@ class MalformedFrame(FramingError):
     Attributes:
         problem: what is wrong, in words.
         offset: where, in bytes from the start of the frame.
-        found: the offending bytes, or the first of them; may be empty.
+        found: the offending bytes, at most the first 32; may be empty.
     """
 
     def __init__(self, problem: str, offset: int, found: bytes = b"") -> None:
+        found = found[:SHOWN]
         super().__init__(problem, offset, found)
         self.problem = problem
         self.offset = offset
         self.found = found
 
     def __str__(self) -> str:
-        found = f": {self.found[:SHOWN]!r}" if self.found else ""
+        found = f": {self.found!r}" if self.found else ""
         return f"{self.problem} at offset {self.offset} of the frame{found}"
 
 
@@ -164,7 +165,8 @@ class CallbackError(ConnectionClosed):
     ``__cause__`` is the exception.
 
     Attributes:
-        callback: the qualified name of what raised.
+        callback: the qualified name of what was called, ``data_received`` for
+            what a receiver calls.
     """
 
     def __init__(self, callback: str) -> None:

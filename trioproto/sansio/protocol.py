@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from trioproto.sansio.errors import ConnectionClosed, IdleTimeout, ServerDraining
+from trioproto.sansio.errors import ConnectionClosed, FramingError, IdleTimeout, ServerDraining
 
 if TYPE_CHECKING:
     from trioproto.sansio.transport import Transport
@@ -44,7 +44,10 @@ class Protocol:
         """The connection is open; the first callback."""
 
     def data_received(self, data: bytes) -> CallbackResult:
-        """Bytes have arrived: at least one, at most ``read_size``, cut anywhere."""
+        """Bytes have arrived: at least one, cut anywhere.
+
+        There are at most ``read_size``, but for what an earlier protocol left.
+        """
 
     def eof_received(self) -> bool | Coroutine[Any, Any, bool | None] | None:
         """The peer has ended its side, and everything before it was delivered.
@@ -92,14 +95,14 @@ class Protocol:
         """``transport`` and ``factory`` are set: make the receiver's own state."""
 
     def detached(self) -> None:
-        """The connection has ended, just before ``connection_lost``: let go of held frames."""
+        """The connection has ended, or another protocol takes it over: let go of held frames."""
 
     def deliver_held(self) -> CallbackResult:
         """Go on with frames kept back since ``transport.hold_frames()``."""
 
-    def incomplete_frame(self) -> int:
-        """Return the bytes of an unfinished frame that the peer's EOF cuts off."""
-        return 0
+    def cut_off(self) -> FramingError | None:
+        """Return what is wrong if the peer's input ends here, in the middle of a frame, say."""
+        return None
 
     def take_rest(self) -> bytes:
         """Give up, in order, what has arrived and was not delivered, to another protocol."""

@@ -209,8 +209,10 @@ class Transport:
         old one was told of the peer's EOF, of full buffers and of a drain, the
         new one is told again.
 
-        The transport, its settings, pauses and timeout stay as they are; to
-        upgrade to TLS is something else.
+        The transport, its settings, pauses, timeout and tasks stay as they are,
+        and so does a file that is being sent. *protocol* keeps its ``factory``
+        if it has one, and gets this connection's otherwise. In
+        ``eof_received``, return True to keep the connection open for it.
 
         Raises:
             TypeError: *protocol* is no Protocol.
