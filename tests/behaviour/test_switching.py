@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.behaviour.drivers import ASYNC, Connecting
+from tests.behaviour.drivers import ASYNC, SERVED_OR_HARNESS, Connecting, serving
 from tests.behaviour.recorder import Recorder
 from trioproto import Protocol
-from trioproto.errors import ConnectionAborted, ConnectionDone, IncompleteFrame
+from trioproto.errors import CallbackError, ConnectionAborted, ConnectionDone, IncompleteFrame
 from trioproto.framing import Int8StringReceiver, LineReceiver
 
 
@@ -267,3 +267,146 @@ async def test_a_receiver_that_cannot_be_made_ends_the_connection(connect: Conne
         await peer.settle()
         assert new.heard == []
         assert new.transport.closing
+
+
+class Keeper(Preamble):
+    """Keeps the connection open after the peer's EOF."""
+
+    def eof_received(self) -> bool:
+        self.heard.append("eof")
+        return True
+
+
+@pytest.mark.parametrize("rest", [b"", b"rest"])
+async def test_the_new_protocol_hears_of_an_eof_that_the_old_one_has_kept_open(
+    connect: Connecting, rest: bytes
+) -> None:
+    new = Recorder(eof_received=lambda _: True)
+    old = Keeper(new)
+    async with connect(old) as peer:
+        await peer.send(rest)
+        await peer.send_eof()
+        await peer.settle()
+        old.transport.switch_protocol(new)
+        await peer.settle()
+        assert old.heard == ["made", "eof"]
+        assert new.received == rest
+        assert new.heard[-1] == "eof_received"
+        new.transport.write(b"still here")
+        await peer.settle()
+        assert await peer.receive_exactly(10) == b"still here"
+        new.transport.close()
+        await peer.settle()
+        assert type(new.reason) is ConnectionDone
+
+
+async def test_a_switch_in_eof_received_hands_over_a_connection_that_is_kept_open(
+    connect: Connecting,
+) -> None:
+    new = Recorder()
+
+    class Last(Preamble):
+        def eof_received(self) -> bool:
+            self.transport.switch_protocol(self.new)
+            return True
+
+    async with connect(Last(new)) as peer:
+        await peer.send_eof()
+        await peer.settle()
+        assert new.heard == ["connection_made", "eof_received", "connection_lost"]
+
+
+@pytest.mark.drivers(*SERVED_OR_HARNESS)
+async def test_a_switch_in_quiesce_is_followed_by_a_quiesce_of_the_new_one(driver: str) -> None:
+    new = Recorder()
+
+    class Draining(Preamble):
+        def quiesce(self) -> None:
+            self.transport.switch_protocol(self.new)
+
+    async with serving(driver, Draining(new)) as service:
+        peer = await service.connect()
+        await peer.send(b"hal")
+        await service.settle()
+        await service.start_drain()
+        await service.settle()
+        assert new.received == b"hal"
+        assert new.heard[:3] == ["connection_made", "data_received", "quiesce"]
+
+
+async def test_a_protocol_may_take_over_again(connect: Connecting) -> None:
+    class Sub(LineReceiver):
+        def __init__(self, main: Protocol) -> None:
+            self.main = main
+            self.heard: list[bytes] = []
+
+        def line_received(self, line: bytes) -> None:
+            self.heard.append(line)
+            self.transport.switch_protocol(self.main)
+
+    old = Preamble(Recorder())
+    old.new = sub = Sub(old)
+    async with connect(old) as peer:
+        await peer.send(b"go\r\none\r\ntwo\r\ngo\r\nthree\r\nfour\r\n")
+        await peer.settle()
+        assert sub.heard == [b"one", b"three"]
+        assert old.heard == ["made", b"go", "made", b"two", b"go", "made", b"four"]
+
+
+async def test_two_connections_cannot_switch_to_the_same_protocol(connect: Connecting) -> None:
+    new = Recorder()
+    refused: list[str] = []
+
+    class Greedy(Preamble):
+        def switch(self) -> None:
+            try:
+                super().switch()
+            except RuntimeError as error:
+                refused.append(str(error))
+
+    first, second = Greedy(new), Greedy(new)
+    async with connect(first) as peer, connect(second) as other:
+        await peer.send(b"go\r\n")
+        await peer.settle()
+        await other.send(b"go\r\n")
+        await other.settle()
+        assert len(refused) == 1
+        assert "in use" in refused[0]
+
+
+async def test_the_new_protocol_keeps_a_factory_of_its_own(connect: Connecting) -> None:
+    new = Recorder()
+    new.factory = mine = object()
+    async with connect(Preamble(new)) as peer:
+        await peer.send(b"go\r\n")
+        await peer.settle()
+        assert new.heard == ["connection_made"]
+        assert new.factory is mine
+
+
+@pytest.mark.usefixtures("logged_errors")
+async def test_when_the_new_one_cannot_be_attached_the_old_one_hears_of_the_end(
+    connect: Connecting,
+) -> None:
+    old = Preamble(Refusing())
+    async with connect(old) as peer:
+        await peer.send(b"go\r\n")
+        await peer.settle()
+        assert old.heard == ["made", b"go", CallbackError]
+
+
+class WithFaultyRest(Preamble):
+    def take_rest(self) -> bytes:
+        raise ValueError("no rest")
+
+
+async def test_a_receiver_that_fails_to_hand_over_ends_this_connection_only(
+    connect: Connecting, logged_errors: list[object]
+) -> None:
+    old = WithFaultyRest(Recorder())
+    async with connect(old) as peer:
+        await peer.send(b"go\r\n")
+        await peer.settle()
+        assert old.heard == ["made", b"go", CallbackError]
+        assert old.new.heard == []  # type: ignore[attr-defined]
+    assert len(logged_errors) == 1

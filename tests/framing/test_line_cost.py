@@ -13,7 +13,7 @@ from types import FrameType
 import pytest
 
 from tests.framing.receivers import Lines, OnlyLines, connect, feed
-from trioproto.framing import LineCodec
+from trioproto.framing import LineCodec, LineReceiver
 
 
 class Long(Lines):
@@ -121,3 +121,37 @@ def test_what_waits_for_its_delimiter_takes_little_more_memory_than_its_bytes() 
         tracemalloc.stop()
     assert codec.pending == 16_000
     assert memory < 80_000
+
+
+def test_a_new_protocol_for_each_line_of_one_chunk_costs_the_same_for_each() -> None:
+    """Bytes are counted too: to split all that follows, and join it again, is quadratic."""
+
+    class Once(LineReceiver):
+        def __init__(self, count: list[int]) -> None:
+            self.count = count
+
+        def line_received(self, line: bytes) -> None:
+            self.count[0] += 1
+            self.transport.switch_protocol(Once(self.count))
+
+    def calls_for(lines: int) -> int:
+        count = [0]
+        harness = connect(Once(count))
+        calls = calls_of(lambda: harness.feed(b"x\r\n" * lines))
+        assert count == [lines]
+        return calls
+
+    few = calls_for(300)
+    assert calls_for(3_000) < 11 * few
+
+
+def test_the_first_line_of_a_chunk_is_split_off_alone() -> None:
+    codec = LineCodec()
+    codec.feed(b"x\r\n" * 10_000)
+    tracemalloc.start()
+    try:
+        assert next(iter(codec.frames())) == b"x"
+        memory, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert memory < 35_000  # the rest in one piece, no list of lines

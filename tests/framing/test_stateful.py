@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from trioproto import run_protocol
 from trioproto.errors import ConnectionDone, FrameTooLong, IncompleteFrame
 from trioproto.framing import LineReceiver, State, StateDispatch, StatefulProtocol
+from trioproto.sansio.protocol import CallbackResult
 from trioproto.testing import Harness
 
 
@@ -132,6 +133,51 @@ async def test_states_may_be_async() -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert protocol.records == [b"one", b"", b"", b"three"]
         await peer.aclose()
+
+
+def test_a_first_state_that_needs_no_bytes_is_entered_when_the_connection_is_made() -> None:
+    class Greeter(StatefulProtocol):
+        def initial_state(self) -> State:
+            return self.greet, 0
+
+        def greet(self, data: bytes) -> State:
+            self.transport.write(b"hello")
+            return self.rest, 1
+
+        def rest(self, data: bytes) -> None: ...
+
+    assert connected(Greeter()).take() == b"hello"
+
+
+def test_a_state_that_needs_no_bytes_is_entered_after_a_pause() -> None:
+    class Pausing(Records):
+        def header(self, data: bytes) -> State:
+            self.transport.pause_reading()
+            return self.body, data[0]
+
+    protocol = Pausing()
+    harness = connected(protocol)
+    harness.feed(b"\0")
+    assert protocol.records == []
+    protocol.transport.resume_reading()
+    harness.advance(0)
+    assert protocol.records == [b""]
+
+
+async def test_an_async_state_that_is_never_begun_is_closed() -> None:
+    class Aborted(Records):
+        async def header(self, data: bytes) -> State:  # type: ignore[override]
+            raise AssertionError("begun")
+
+        def data_received(self, data: bytes) -> CallbackResult:
+            result = super().data_received(data)
+            self.transport.abort()
+            return result
+
+    ours, peer = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_protocol, Aborted(), ours)
+        await peer.send_all(b"x")
 
 
 # StateDispatch

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Iterator
+from contextlib import suppress
+
 import pytest
 import trio
 from trio.testing import MemoryReceiveStream, MemorySendStream, MockClock, memory_stream_pair
 
 from trioproto import FrameChannel
 from trioproto.errors import FrameTooLong, IncompleteFrame, MalformedFrame
-from trioproto.framing import Int32StringReceiver, LineCodec, NetstringCodec
+from trioproto.framing import (
+    Codec,
+    FixedSizeCodec,
+    Int32StringReceiver,
+    JsonLinesCodec,
+    LineCodec,
+    NetstringCodec,
+)
 
 MemoryStream = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
 
@@ -247,6 +259,61 @@ async def test_what_is_kept_is_bounded() -> None:
     with pytest.raises(FrameTooLong):
         await channel.receive()
     assert channel.codec.pending == 0
+
+
+async def test_what_the_codec_has_already_comes_first() -> None:
+    first, peer = lines_and_peer()
+    await peer.send_all(b"one\r\n3:abc,")
+    assert await first.receive() == b"one"
+    codec = NetstringCodec()
+    codec.feed(first.codec.take_rest())
+    second = FrameChannel(first.stream, codec)
+    assert await second.receive() == b"abc"
+
+
+class OwnError(MalformedFrame):
+    def __init__(self) -> None:
+        super().__init__("mine", 0)
+
+
+class Careless(FixedSizeCodec):
+    """Raises without noting the error."""
+
+    def frames(self) -> Iterator[bytes]:
+        for frame in super().frames():
+            if frame == b"x":
+                raise OwnError
+            yield frame
+
+
+async def test_an_error_that_a_codec_does_not_note_is_final_all_the_same() -> None:
+    ours, peer = memory_stream_pair()
+    channel = FrameChannel(ours, Careless(1))
+    await peer.send_all(b"axb")
+    assert await channel.receive() == b"a"
+    for _ in range(2):
+        with pytest.raises(OwnError):
+            await channel.receive()
+
+
+@pytest.mark.parametrize(
+    ("codec", "bad"),
+    [(NetstringCodec(), b"x"), (LineCodec(max_length=1), b"xxx"), (JsonLinesCodec(), b"{\n")],
+)
+async def test_an_error_leaves_no_cycle_behind(codec: Codec[object], bad: bytes) -> None:
+    ours, peer = memory_stream_pair()
+    channel = FrameChannel(ours, codec)
+    await peer.send_all(bad)
+    gc.collect()
+    gc.disable()
+    try:
+        with suppress(MalformedFrame, FrameTooLong):
+            await channel.receive()
+        alive = weakref.ref(channel)
+        del channel
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_a_read_of_no_bytes_is_refused() -> None:
