@@ -25,6 +25,7 @@ MAX_LENGTH = 16_384
 
 OnTooLong: TypeAlias = Literal["close", "discard"]
 
+_NOTHING: Iterator[bytes] = iter(())
 _ALL = -1
 _LEAST_HOP = 1024
 """Bytes of a longest line from which on it is faster to hop over lines than to measure them."""
@@ -65,10 +66,12 @@ class LineCodec(Codec[bytes]):
         self.delimiter = delimiter
         self.max_length = max_length
         self.on_too_long = on_too_long
-        self._lines: Iterator[bytes] = iter(())
+        self._lines: Iterator[bytes] = _NOTHING
         self._fed: list[bytes] = []
         self._tail = bytearray()
-        self._doubtful: Iterator[bytes] = iter(())
+        self._overlong = False
+        """Whether one of the following two had something in it; most often not."""
+        self._doubtful: Iterator[bytes] = _NOTHING
         """A line that is too long, and those after it; they come after ``_lines``."""
         self._overfull = False
         """Whether the unfinished line is too long already."""
@@ -91,9 +94,9 @@ class LineCodec(Codec[bytes]):
             if self.ended:
                 raise self.error.with_traceback(None)
             self.error = None
-        if self._fed and not (length_hint(self._lines) or self._more_without_cut()):
+        if self._fed and not length_hint(self._lines) and not self._more_without_cut():
             self._cut()
-        if self._fed or self._more_without_cut():
+        if self._fed or self._overlong:
             return self._one_by_one()
         return self._lines
 
@@ -120,11 +123,11 @@ class LineCodec(Codec[bytes]):
     @property
     def empty(self) -> bool:
         """Whether nothing is pending; cheaper than to count it."""
-        if length_hint(self._lines) or length_hint(self._doubtful):
+        if length_hint(self._lines) or self._more_without_cut():
             return False
         # A loop that was left at the last line has not let go of the list.
         self._let_go()
-        return not (self._fed or self._unfinished())
+        return not (self._fed or (self._tail and not self.skipping))
 
     def encode(self, frame: bytes) -> bytes:
         """Return *frame* with the delimiter after it.
@@ -156,7 +159,7 @@ class LineCodec(Codec[bytes]):
 
     def _more_without_cut(self) -> bool:
         """Whether something comes after ``_lines`` that needs no look at what was fed."""
-        return self._overfull or length_hint(self._doubtful) > 0
+        return self._overlong and (self._overfull or length_hint(self._doubtful) > 0)
 
     def _cut(self) -> None:
         """Make lines of what was fed; all earlier ones have been taken."""
@@ -175,12 +178,14 @@ class LineCodec(Codec[bytes]):
                 fed.append(rest)
         elif rest:
             self._tail += rest
-        if self._may_be_overlong(data):
+        self._overlong = False
+        if len(data) > self.max_length and self._may_be_overlong(data):
             self._set_apart(lines)
         self._lines = iter(lines)
         if len(self._tail) > self.max_length:
             certain = len(self._tail) - self._delimiter_begun(self._tail)
             self._overfull = certain > self.max_length
+            self._overlong |= self._overfull
 
     def _with_tail(self, data: bytes) -> bytes:
         """Put the unfinished line and *data* together, once it pays."""
@@ -198,7 +203,7 @@ class LineCodec(Codec[bytes]):
 
     def _let_go(self) -> None:
         """Keep nothing of lines that have all been taken."""
-        self._lines = self._doubtful = iter(())
+        self._lines = self._doubtful = _NOTHING
 
     def _unfinished(self) -> bytearray | bytes:
         """Return the unfinished line; of one that is skipped nothing counts."""
@@ -224,6 +229,7 @@ class LineCodec(Codec[bytes]):
         if lines and max(map(len, lines)) > self.max_length:
             index = next(i for i, line in enumerate(lines) if len(line) > self.max_length)
             self._doubtful = iter(lines[index:])
+            self._overlong = True
             del lines[index:]
 
     def _raise_overfull(self) -> NoReturn:
@@ -255,9 +261,8 @@ class LineCodec(Codec[bytes]):
         return b""
 
     def _forget(self) -> None:
-        self._lines = iter(())
+        self._lines = self._doubtful = _NOTHING
         self._tail = bytearray()
-        self._doubtful = iter(())
         self._overfull = False
         self.skipping = False
 
