@@ -243,6 +243,8 @@ class LineCodec(Codec[bytes]):
 
     def _fail(self, line: bytes) -> NoReturn:
         self.error = FrameTooLong(self.max_length, begun=line)
+        if not length_hint(self._doubtful):
+            self._doubtful = _NOTHING  # its list with it: the loop over it ends here
         if self.ended:
             self._fed.clear()
             self._forget()
