@@ -2,6 +2,7 @@
 
     nox -s bench                                   # all of it, about eight minutes
     python -m tests.benchmarks --only echo_1k,lines_16
+    python -m tests.benchmarks --only framing      # decoding alone, half a minute
     python -m tests.benchmarks --quick             # a look at whether all of it works
     python -m tests.benchmarks --list
 
@@ -23,6 +24,8 @@ reaches above another row is about all the room that there is on this machine. L
 of a server that is kept busy all the time: they follow from the throughput, and only their spread
 (p99) tells something.
 
+"framing" is decoding alone, with neither sockets nor servers: see `framing.py`.
+
 Memory is what the server's resident set grows by, for each further connection that has been used
 once. The targets are those that the project has set itself; nothing fails when one is not
 reached, only when something could not be measured at all. This is no test and pytest never
@@ -39,11 +42,12 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import machine, report
+from . import framing, machine, report
 from .measure import Results, run
 from .scenarios import SCENARIOS, Scenario
 
 QUICK_IDLE = 1_000
+FRAMING = "framing"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -68,6 +72,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.rounds < 1 or not 0 < options.seconds <= 60:
         parser.error("at least one round, of more than 0 and at most 60 seconds, is needed")
     try:
+        options.framing = not options.only or FRAMING in options.only.split(",")
         options.scenarios = select(options.only, quick=options.quick)
     except KeyError as unknown:
         parser.error(f"no scenario is called {unknown}; --list names them")
@@ -79,21 +84,29 @@ def select(only: str | None, *, quick: bool) -> list[Scenario]:
     known = {scenario.name: scenario for scenario in SCENARIOS}
     names = only.split(",") if only else list(known)
     for name in names:
-        known[name]
+        if name != FRAMING:
+            known[name]
     chosen = [scenario for name, scenario in known.items() if name in names]
     return [scenario.scaled_down(QUICK_IDLE) for scenario in chosen] if quick else chosen
 
 
 def show_list() -> None:
     rows = [(s.name, s.title, ", ".join(c.name for c in s.contenders)) for s in SCENARIOS]
-    print(report.table(rows, left=3))
+    tasks = [(FRAMING, task.title, ", ".join(task.decoders)) for task in framing.TASKS]
+    print(report.table([*rows, *tasks], left=3))
 
 
 def progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def write_json(path: Path, options: argparse.Namespace, done: list[Results], began: str) -> None:
+def write_json(
+    path: Path,
+    options: argparse.Namespace,
+    done: list[Results],
+    decoding: framing.Framing | None,
+    began: str,
+) -> None:
     """Write what there is so far; a run that is interrupted keeps it."""
     data = {
         "began": began,
@@ -102,19 +115,25 @@ def write_json(path: Path, options: argparse.Namespace, done: list[Results], beg
         "machine": machine.facts(),
         "versions": machine.versions(),
         "scenarios": [report.as_data(results) for results in done],
+        "framing": decoding.data() if decoding else [],
     }
     path.write_text(json.dumps(data, indent=1) + "\n")
 
 
-def measure(options: argparse.Namespace) -> list[Results]:
+def measure(options: argparse.Namespace) -> tuple[list[Results], framing.Framing | None]:
     path = options.json or machine.cache_directory() / "results.json"
     began = datetime.now(UTC).isoformat(timespec="seconds")
     done: list[Results] = []
+    decoding = None
+    if options.framing:
+        decoding = framing.measure(options.rounds, progress)
+        print(decoding.text(), flush=True)
+        write_json(path, options, done, decoding, began)
     for scenario in options.scenarios:
         done.append(run(scenario, options.rounds, options.seconds, progress))
         print(report.scenario_text(done[-1]), flush=True)
-        write_json(path, options, done, began)
-    return done
+        write_json(path, options, done, decoding, began)
+    return done, decoding
 
 
 def main() -> int:
@@ -125,11 +144,14 @@ def main() -> int:
     if len(set(machine.cores())) == 1:
         progress("note: there is only one core; server and generator share it")
     try:
-        done = measure(options)
+        done, decoding = measure(options)
     except machine.Unavailable as missing:
         print(f"error: {missing}", file=sys.stderr)
         return 1
-    print(report.targets_text(done))
+    if done:
+        print(report.targets_text(done))
+        if decoding:
+            print("\n" + framing.targets_text(decoding))
     return 1 if any(results.failures for results in done) else 0
 
 

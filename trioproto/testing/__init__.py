@@ -1,5 +1,18 @@
-"""Help for tests of protocols; not imported by ``import trioproto``."""
+"""Help for tests of protocols and codecs; not imported by ``import trioproto``."""
 
+from trioproto.testing.cases import Case
+from trioproto.testing.codecs import verify_codec
+from trioproto.testing.conversations import verify_protocol
 from trioproto.testing.harness import Harness
+from trioproto.testing.partitions import VerificationFailed
+from trioproto.testing.strategies import chunks, frames
 
-__all__ = ["Harness"]
+__all__ = [
+    "Case",
+    "Harness",
+    "VerificationFailed",
+    "chunks",
+    "frames",
+    "verify_codec",
+    "verify_protocol",
+]
