@@ -40,6 +40,8 @@ class AnyLineCodec(LineCodec):
         by_length = sorted(set(delimiters), key=len, reverse=True)
         self._delimiters = by_length
         self._longest = len(by_length[0])
+        last_bytes = {delimiter[-1:] for delimiter in delimiters}
+        self._last_byte = last_bytes.pop() if len(last_bytes) == 1 else b""
         self._pattern = re.compile(b"(" + b"|".join(map(re.escape, by_length)) + b")")
         self._whole = b""
         """What was split last, up to the end of its last line."""

@@ -102,51 +102,103 @@ class BufferedCodec(Codec[FrameT]):
     ``frames`` of a subclass is a generator. It works on ``_data`` from ``_offset``
     on, which it moves before it yields; if ``_data`` has changed after that, it
     begins anew. It calls ``_lacks`` when it needs more.
-    What arrives meanwhile waits in ``_later``, so that a large frame in small
-    pieces is joined once, when it is whole: the cost is linear in the bytes.
-    Nothing is ever allocated because a peer has announced it.
+
+    Where a frame was cut, only that frame is joined: the rest of a chunk stays as
+    it came, in ``_next``, until it is in front. What arrives while a large frame is
+    not whole waits in ``_later``, and is joined once. So the cost is linear in the
+    bytes, and nothing is ever allocated because a peer has announced it.
     """
 
+    _data: bytes
+    _offset: int
+    _next: bytes
+    _next_offset: int
+    _later: bytearray
+    _wanted: int
+    """Bytes from ``_offset`` on without which there is nothing to do; 0: look first."""
+
     def __init__(self) -> None:
-        self._data = b""
-        self._offset = 0
-        self._later = bytearray()
-        self._wanted = 0
-        """Bytes from ``_offset`` on without which there is nothing to do; 0: look first."""
+        self._forget()
 
     def feed(self, data: bytes) -> None:
         """Take bytes that have arrived, cut anywhere."""
         if self.error is not None:
             return
-        if self._offset == len(self._data) and not self._later:
+        pending = self.pending
+        if not pending:
             self._data = data
             self._offset = 0
-        elif 0 < self._wanted <= self.pending + len(data):
-            self._join(data)
+            if len(data) >= self._wanted:
+                self._wanted = 0
+        elif 0 < self._wanted <= pending + len(data) and not self._next:
+            cut = self._wanted - pending
+            self._join(data[:cut])
+            if cut < len(data):
+                self._next = data
+                self._next_offset = cut
         else:
             self._let_go()
             self._later += data
 
     def take_rest(self) -> bytes:
         """Return, and forget, every byte that is not part of a frame taken already."""
-        rest = self._data[self._offset :] + self._later
+        parts = (self._data[self._offset :], self._next[self._next_offset :], self._later)
         self._forget()
-        return rest
+        return b"".join(parts)
 
     @property
     def pending(self) -> int:
         """Bytes that are not part of a frame taken already."""
-        return len(self._data) - self._offset + len(self._later)
+        in_front = len(self._data) - self._offset
+        return in_front + len(self._next) - self._next_offset + len(self._later)
 
-    def _lacks(self, wanted: int) -> bool:
-        """Say that *wanted* bytes from ``_offset`` on are needed; return whether they lack."""
-        self._wanted = wanted
+    def _lacked(self) -> bool:
+        """Raise what has ended this codec; or say whether what lacked has still not come."""
+        if self.error is not None:
+            raise self.error.with_traceback(None)
+        return self.pending < self._wanted
+
+    def _lacks(self, wanted: int, at_once: int = 0) -> bool:
+        """Say that *wanted* bytes from ``_offset`` on are needed; return whether they lack.
+
+        Args:
+            wanted: without so many nothing can be done.
+            at_once: bytes to join at least, if there are so many.
+        """
+        self._wanted = 0
+        if self._next:
+            self._move_up(max(wanted, at_once))
+            return False
         if self.pending < wanted:
+            self._wanted = wanted
             self._let_go()
             return True
         if self._later:
             self._join(b"")
         return False
+
+    def _move_up(self, wanted: int) -> None:
+        """Put *wanted* bytes in front, or all of ``_next`` if nothing is there."""
+        rest = self._data[self._offset :]
+        begin = self._next_offset
+        if rest:
+            end = min(len(self._next), begin + max(wanted - len(rest), 0))
+            self._data = rest + self._next[begin:end]
+            self._offset = 0
+            self._next_offset = end
+        else:
+            self._data = self._next
+            self._offset = begin
+        if not rest or self._next_offset == len(self._next):
+            self._next = b""
+            self._next_offset = 0
+
+    def _join(self, data: bytes) -> None:
+        """Put everything in front, and *data* behind it."""
+        self._data = b"".join((memoryview(self._data)[self._offset :], self._later, data))
+        self._offset = 0
+        self._later.clear()
+        self._wanted = 0
 
     def _let_go(self) -> None:
         """Keep nothing of what was taken."""
@@ -154,23 +206,13 @@ class BufferedCodec(Codec[FrameT]):
             self._data = self._data[self._offset :]
             self._offset = 0
 
-    def _join(self, data: bytes) -> None:
-        self._data = b"".join((memoryview(self._data)[self._offset :], self._later, data))
-        self._offset = 0
-        self._later.clear()
-        self._wanted = 0
-
     def _forget(self) -> None:
         self._data = b""
         self._offset = 0
+        self._next = b""
+        self._next_offset = 0
         self._later = bytearray()
         self._wanted = 0
-
-    def _lacked(self) -> bool:
-        """Raise what has ended this codec; or say whether what lacked has still not come."""
-        if self.error is not None:
-            raise self.error.with_traceback(None)
-        return self.pending < self._wanted
 
     def _fail(self, error: FramingError) -> NoReturn:
         """End this codec."""

@@ -15,6 +15,8 @@ MAX_LENGTH = 16 * 1024 * 1024
 MAX_HEADER = 1024
 """Bytes in the headers of one message: there are two, and they are short."""
 
+_USUAL_HEADER = 64
+
 _END = b"\r\n\r\n"
 
 
@@ -60,7 +62,7 @@ class ContentLengthCodec(BufferedCodec[bytes]):
             if end < 0:
                 if len(data) - begin >= self._max_header:
                     self._fail(FrameTooLong(self._max_header, begun=data[begin : begin + 100]))
-                if self._lacks(len(data) - begin + 1):
+                if self._lacks(len(data) - begin + 1, at_once=_USUAL_HEADER):
                     return
                 continue
             length = self._length(data[begin:end])

@@ -77,10 +77,14 @@ class LineCodec(Codec[bytes]):
         """Whether the unfinished line is too long already."""
         self._batch = 1
         self._longest = len(delimiter)
+        self._last_byte = delimiter[-1:]
+        """With which every delimiter ends; empty, if they end differently."""
 
     def feed(self, data: bytes) -> None:
         """Take bytes that have arrived, cut anywhere."""
-        if not self.ended:
+        if self._tail and self._only_lengthens(data):
+            self._tail += data
+        elif not self.ended:
             self._fed.append(data)
 
     def frames(self) -> Iterator[bytes]:
@@ -186,6 +190,14 @@ class LineCodec(Codec[bytes]):
             certain = len(self._tail) - self._delimiter_begun(self._tail)
             self._overfull = certain > self.max_length
             self._overlong |= self._overfull
+
+    def _only_lengthens(self, data: bytes) -> bool:
+        """Whether *data* just lengthens the unfinished line, as no delimiter can end in it."""
+        return (
+            self._last_byte not in data
+            and len(self._tail) + len(data) <= self.max_length
+            and not (self._fed or self.skipping)
+        )
 
     def _with_tail(self, data: bytes) -> bytes:
         """Put the unfinished line and *data* together, once it pays."""

@@ -32,7 +32,6 @@ class Trial(Generic[FrameT]):
         self.ends: list[int] = []
         self.way = ""
         self.chunks: Sequence[bytes] = ()
-        self._read_as: dict[tuple[bytes, int], bool] = {}
 
     def new(self, chunks: Sequence[bytes]) -> Codec[FrameT]:
         """Return a new codec, to be fed with *chunks*."""
@@ -65,14 +64,10 @@ class Trial(Generic[FrameT]):
 
     def _reads_as(self, data: bytes, count: int) -> bool:
         """Whether a new codec makes of *data* what comes after *count* items."""
-        key = data, count
-        if key not in self._read_as:
-            codec = self._factory()
-            if data:
-                codec.feed(data)
-            same = alike(self.take(codec), self.came[count:])
-            self._read_as[key] = same and codec.take_rest() == self.case.rest
-        return self._read_as[key]
+        codec = self._factory()
+        if data:
+            codec.feed(data)
+        return alike(self.take(codec), self.came[count:]) and codec.take_rest() == self.case.rest
 
     def check_one(self, codec: Codec[FrameT], expected: FrameT | FramingError) -> None:
         """Fail unless a loop that is left after its first frame gives what is expected."""
