@@ -17,7 +17,7 @@ CACHE = CHECKOUT / ".bench"
 
 CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 
-PACKAGES = ("trioproto", "trio", "uvloop", "twisted")
+PACKAGES = ("trioproto", "trio", "uvloop", "twisted", "tricycle", "anyio")
 
 
 class Unavailable(Exception):

@@ -85,14 +85,17 @@ class LengthFieldCodec(BufferedCodec[bytes]):
             size = len(data)
             start = self._offset + header
             wanted = header
+            # What ends within *size* is no longer than that: most often nothing is to check.
+            doubtful = most < size or adjustment < 0
             while start <= size:
-                length = unpack(data, start - to_field)[0] + adjustment
-                end = start + length
-                if not 0 <= length <= most:
-                    self._refuse(length, data[start - to_field :][: self._width])
-                if end > size:
-                    wanted += length
-                    break
+                end = start + unpack(data, start - to_field)[0] + adjustment
+                if doubtful or end > size:
+                    length = end - start
+                    if not 0 <= length <= most:
+                        self._refuse(length, data[start - to_field :][: self._width])
+                    if end > size:
+                        wanted += length
+                        break
                 self._offset = end
                 yield data[start - kept : end]
                 if self._data is not data:
