@@ -44,7 +44,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(trio|contextlib|collections|types|typing|os|socket)\..*"),
     ("py:.*", r"(.*\.)?(P|Address|BytesLike|CallbackResult|Endpoint|PathLike|Cancelled)"),
-    ("py:.*", r"(.*\.)?(FrameT|OnTooLong|SearchStrategy)"),
+    ("py:.*", r"(.*\.)?(FrameT|OnTooLong|SearchStrategy|Width)"),
     ("py:class", r"Awaitable|Callable|Iterable"),
     ("py:class", r"trioproto\.factory\.Connections"),
 ]

@@ -60,7 +60,7 @@ class Calculator(JsonLinesReceiver):
 
     async def json_received(self, value: Any) -> None:
         request = value if isinstance(value, dict) else {}
-        # What is sent back must have JSON: an infinite number, say, has none.
+        # It is sent back, so it has to be something short.
         number = request.get("id")
         reply = {"id": number if isinstance(number, (str, int)) else None}
         try:
