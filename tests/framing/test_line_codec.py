@@ -202,7 +202,7 @@ def test_long_lines_are_measured_rightly_among_short_ones(
     length = st.sampled_from(about)
     line = st.builds(lambda size, byte: byte * size, length, st.sampled_from([b"x", delimiter[:1]]))
 
-    @settings(max_examples=30)
+    @settings(max_examples=15)
     @given(st.lists(line, max_size=8), st.data())
     def check(lines: list[bytes], data: st.DataObject) -> None:
         sent = delimiter.join([*lines, b""])

@@ -14,7 +14,8 @@ class AnyLineCodec(LineCodec):
 
     Where several begin at the same byte, the longest counts: with ``\r`` and
     ``\r\n`` a ``\n`` after a ``\r`` that ended a line belongs to that delimiter,
-    also when it arrives later. ``encode`` uses the first one.
+    also when it arrives later (but not to who takes the rest over in between).
+    ``encode`` uses the first one.
 
     Args:
         delimiters: each ends a line.
@@ -56,6 +57,14 @@ class AnyLineCodec(LineCodec):
         self._ignored = b""
         """Bytes of which one, if it comes next, belongs to the last delimiter."""
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is pending; cheaper than to count it."""
+        empty = super().empty
+        if empty:
+            self._whole = b""
+        return empty
+
     def encode(self, frame: bytes) -> bytes:
         """Return *frame* with the first delimiter after it.
 
@@ -77,7 +86,7 @@ class AnyLineCodec(LineCodec):
 
     def _then_let_go(self, lines: Iterator[bytes]) -> Iterator[bytes]:
         yield from lines
-        self._let_go()
+        self._whole = b""
 
     def _split(self, data: bytes) -> list[bytes]:
         if data:
@@ -108,10 +117,6 @@ class AnyLineCodec(LineCodec):
             end = next(filter(data.endswith, self._delimiters))
             self._ignored = self._longer.get(end, b"")
         return rest
-
-    def _let_go(self) -> None:
-        super()._let_go()
-        self._whole = b""
 
     def _forget(self) -> None:
         super()._forget()

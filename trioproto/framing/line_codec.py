@@ -98,7 +98,7 @@ class LineCodec(Codec[bytes]):
             if self.ended:
                 raise self.error.with_traceback(None)
             self.error = None
-        if self._fed and not length_hint(self._lines) and not self._more_without_cut():
+        if self._fed and not length_hint(self._lines) and not self._more_without_cut:
             self._cut()
         if self._fed or self._overlong:
             return self._one_by_one()
@@ -127,10 +127,10 @@ class LineCodec(Codec[bytes]):
     @property
     def empty(self) -> bool:
         """Whether nothing is pending; cheaper than to count it."""
-        if length_hint(self._lines) or self._more_without_cut():
+        if length_hint(self._lines) or (self._overlong and self._more_without_cut):
             return False
         # A loop that was left at the last line has not let go of the list.
-        self._let_go()
+        self._lines = self._doubtful = _NOTHING
         return not (self._fed or (self._tail and not self.skipping))
 
     def encode(self, frame: bytes) -> bytes:
@@ -161,6 +161,7 @@ class LineCodec(Codec[bytes]):
                 return
             self._cut()
 
+    @property
     def _more_without_cut(self) -> bool:
         """Whether something comes after ``_lines`` that needs no look at what was fed."""
         return self._overlong and (self._overfull or length_hint(self._doubtful) > 0)
@@ -212,10 +213,6 @@ class LineCodec(Codec[bytes]):
         data = b"".join((tail, data))
         tail.clear()
         return data
-
-    def _let_go(self) -> None:
-        """Keep nothing of lines that have all been taken."""
-        self._lines = self._doubtful = _NOTHING
 
     def _unfinished(self) -> bytearray | bytes:
         """Return the unfinished line; of one that is skipped nothing counts."""

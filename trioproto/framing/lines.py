@@ -133,12 +133,12 @@ class LineReceiver(LineOnlyReceiver):
         return self.clear_line_buffer()
 
     def _all_delivered(self) -> bool:
-        return not self._raw and super()._all_delivered()
+        return not self._raw and self.codec.empty and self._fatal is None
 
     def _deliver_until_async(self) -> CallbackResult:
         while True:
             result = self._deliver_frames()
-            if result is not None or not self._raw or self.transport.stopped:
+            if result is not None or not self._raw or self._held_back():
                 return result
             data, self._raw = self._raw, b""
             result = self.raw_data_received(data)
