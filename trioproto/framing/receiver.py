@@ -8,6 +8,7 @@ closes, or lets much output wait, and goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from types import CoroutineType
 from typing import Any, Generic
 
 from trioproto.framing.codec import Codec, FrameT
@@ -86,8 +87,10 @@ class FrameReceiver(Protocol, Generic[FrameT]):
         frames costs a connection no more than one callback.
         """
         waiting = self._deliver_until_async()
-        if waiting is None or not isinstance(waiting, Coroutine):
-            return waiting
+        if waiting is None:
+            return None
+        if type(waiting) is not CoroutineType and not isinstance(waiting, Coroutine):
+            return waiting  # a mistake, of which the connection tells
         if self._all_delivered():
             return waiting
         if self.transport.settings.callback_timeout is not None:
