@@ -13,11 +13,11 @@ turn shortly after.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from math import inf
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trioproto.sansio import holds
+from trioproto.sansio.books import OFFER_SIZE, Books
 from trioproto.sansio.errors import (
     ConnectionAborted,
     ConnectionClosed,
@@ -25,22 +25,15 @@ from trioproto.sansio.errors import (
     NotSupported,
     OutboundOverflow,
 )
-from trioproto.sansio.lifecycle import Event, State, next_state
-from trioproto.sansio.outbound import OutboundBuffer
+from trioproto.sansio.lifecycle import Event, State
 
 if TYPE_CHECKING:
-    from trioproto.sansio.addresses import Address
-    from trioproto.sansio.driver import Driver
     from trioproto.sansio.protocol import Protocol
-    from trioproto.sansio.settings import Settings
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 
-OFFER_SIZE = 256 * 1024
-"""Bytes of waiting output from which a write first offers them to the kernel."""
 
-
-class Transport:
+class Transport(Books):
     """One connection, as its protocol sees it.
 
     Every attribute and every plain method can be used at any time, also after
@@ -65,42 +58,7 @@ class Transport:
     Origin: Twisted's ITransport and IConsumer, asyncio's transports.
     """
 
-    __slots__ = (
-        "_driver",
-        "_fast_limit",
-        "_phase_ends",
-        "_quiesced",
-        "active_at",
-        "broken",
-        "draining",
-        "holds",
-        "local",
-        "outbound",
-        "peer",
-        "reason",
-        "settings",
-        "state",
-        "tell",
-        "timeout",
-    )
-
-    def __init__(self, driver: Driver, settings: Settings, peer: Address, local: Address) -> None:
-        self._driver = driver
-        self.settings = settings
-        self.peer = peer
-        self.local = local
-        self.timeout = settings.idle_timeout
-        self.draining = False
-        self._quiesced = False
-        self.broken = False
-        self.state = State.OPENING
-        self.holds = holds.NOT_OPEN
-        self.reason: ConnectionClosed | None = None
-        self.outbound = OutboundBuffer()
-        self.tell = False
-        self._fast_limit = -1
-        self.active_at = driver.time()
-        self._phase_ends = inf
+    __slots__ = ()
 
     # Writing
 
@@ -352,8 +310,6 @@ class Transport:
             self.holds &= ~holds.SKIPPING
             self.active_at = self._driver.time()
 
-    # The books
-
     def _write_slowly(self, data: bytes) -> None:
         """Write when a limit is near, or not at all."""
         if not self.may_write:
@@ -367,55 +323,6 @@ class Transport:
             if not self.may_write:
                 return
         outbound.append(data)
-        self.note_change()
-
-    @property
-    def may_write(self) -> bool:
-        """Whether a write is sent and not discarded."""
-        return self.state is State.OPEN or self.state is State.READ_ENDED
-
-    def note_change(self) -> None:
-        """Have the driver look at all of us, not at the output only."""
-        self.holds |= holds.CHANGED
-        self._tell_driver()
-
-    def _tell_driver(self) -> None:
-        """Have the driver look at us, if it does not know already."""
-        if self.tell:
-            self.tell = False
-            self._driver.changed()
-
-    def _set_reason(self, reason: ConnectionClosed) -> None:
-        """Keep the first reason, unless it was a clean end that failed."""
-        if self.reason is None or type(self.reason) is ConnectionDone:
-            self.reason = reason
-
-    def _move(self, event: Event) -> None:
-        """Take the transition, and keep what follows from the state in step."""
-        state = self.state = next_state(self.state, event)
-        self.holds = (self.holds & ~holds.NOT_OPEN) | (0 if state is State.OPEN else holds.NOT_OPEN)
-        fast = self.may_write and not self.holds & holds.LAYERED
-        self._fast_limit = min(OFFER_SIZE, self.settings.max_buffered) if fast else -1
-        self._phase_ends = inf
-        if state is State.FLUSHING:
-            allowance = self.settings.close_timeout + self.buffered / 65536
-            self._phase_ends = self._driver.time() + allowance
-        elif state is State.LINGERING:
-            self._phase_ends = self._driver.time() + self.settings.linger
-        elif state is State.ENDED:
-            self.outbound.clear()
-
-    def end_as_error(self) -> ConnectionClosed:
-        """Return the reason to be raised, without the traces of earlier raises."""
-        assert self.reason is not None
-        return self.reason.with_traceback(None)
-
-    def _break(self, reason: ConnectionClosed) -> None:
-        if self.state >= State.ENDED:
-            return
-        self._set_reason(reason)
-        self.broken = True
-        self._move(Event.BREAK)
         self.note_change()
 
 

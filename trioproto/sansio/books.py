@@ -1,0 +1,117 @@
+"""The state of a connection that every part of it works on, and how it changes.
+
+A change counts at once; the driver, who acts on it, is told once and looks later.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from trioproto.sansio import holds
+from trioproto.sansio.errors import ConnectionClosed, ConnectionDone
+from trioproto.sansio.lifecycle import Event, State, next_state
+from trioproto.sansio.outbound import OutboundBuffer
+
+if TYPE_CHECKING:
+    from trioproto.sansio.addresses import Address
+    from trioproto.sansio.driver import Driver
+    from trioproto.sansio.settings import Settings
+
+OFFER_SIZE = 256 * 1024
+"""Bytes of waiting output from which a write first offers them to the kernel."""
+
+
+class Books:
+    """What is known of a connection; :class:`Transport` says what it means."""
+
+    __slots__ = (
+        "_driver",
+        "_fast_limit",
+        "_phase_ends",
+        "_quiesced",
+        "active_at",
+        "broken",
+        "draining",
+        "holds",
+        "local",
+        "outbound",
+        "peer",
+        "reason",
+        "settings",
+        "state",
+        "tell",
+        "timeout",
+    )
+
+    def __init__(self, driver: Driver, settings: Settings, peer: Address, local: Address) -> None:
+        self._driver = driver
+        self.settings = settings
+        self.peer = peer
+        self.local = local
+        self.timeout = settings.idle_timeout
+        self.draining = False
+        self._quiesced = False
+        self.broken = False
+        self.state = State.OPENING
+        self.holds = holds.NOT_OPEN
+        self.reason: ConnectionClosed | None = None
+        self.outbound = OutboundBuffer()
+        self.tell = False
+        self._fast_limit = -1
+        self.active_at = driver.time()
+        self._phase_ends = inf
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait to be sent."""
+        raise NotImplementedError
+
+    @property
+    def may_write(self) -> bool:
+        """Whether a write is sent and not discarded."""
+        return self.state is State.OPEN or self.state is State.READ_ENDED
+
+    def note_change(self) -> None:
+        """Have the driver look at all of us, not at the output only."""
+        self.holds |= holds.CHANGED
+        self._tell_driver()
+
+    def _tell_driver(self) -> None:
+        """Have the driver look at us, if it does not know already."""
+        if self.tell:
+            self.tell = False
+            self._driver.changed()
+
+    def _set_reason(self, reason: ConnectionClosed) -> None:
+        """Keep the first reason, unless it was a clean end that failed."""
+        if self.reason is None or type(self.reason) is ConnectionDone:
+            self.reason = reason
+
+    def _move(self, event: Event) -> None:
+        """Take the transition, and keep what follows from the state in step."""
+        state = self.state = next_state(self.state, event)
+        self.holds = (self.holds & ~holds.NOT_OPEN) | (0 if state is State.OPEN else holds.NOT_OPEN)
+        fast = self.may_write and not self.holds & holds.LAYERED
+        self._fast_limit = min(OFFER_SIZE, self.settings.max_buffered) if fast else -1
+        self._phase_ends = inf
+        if state is State.FLUSHING:
+            allowance = self.settings.close_timeout + self.buffered / 65536
+            self._phase_ends = self._driver.time() + allowance
+        elif state is State.LINGERING:
+            self._phase_ends = self._driver.time() + self.settings.linger
+        elif state is State.ENDED:
+            self.outbound.clear()
+
+    def end_as_error(self) -> ConnectionClosed:
+        """Return the reason to be raised, without the traces of earlier raises."""
+        assert self.reason is not None
+        return self.reason.with_traceback(None)
+
+    def _break(self, reason: ConnectionClosed) -> None:
+        if self.state >= State.ENDED:
+            return
+        self._set_reason(reason)
+        self.broken = True
+        self._move(Event.BREAK)
+        self.note_change()
