@@ -30,6 +30,8 @@ class LineOnlyReceiver(FrameReceiver[bytes]):
     max_length: int = MAX_LENGTH
     on_too_long: OnTooLong = "close"
 
+    _plain_end: bytes
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse limits that no codec could have."""
         super().__init_subclass__(**kwargs)
@@ -61,7 +63,18 @@ class LineOnlyReceiver(FrameReceiver[bytes]):
         Raises:
             ValueError: *line* contains the delimiter: it would be two lines.
         """
-        self.transport.write(self.codec.encode(line))
+        end = self._plain_end
+        if end and end[-1] not in line:
+            # As the codec does it, without the call: a line is sent more often than anything.
+            self.transport.write(line + end)
+        else:
+            self.transport.write(self.codec.encode(line))
+
+    def attached(self) -> None:
+        """Make the receiver's state."""
+        super().attached()
+        codec = self.codec
+        self._plain_end = codec.delimiter if type(codec) is LineCodec else b""
 
     def framing_failed(self, error: FramingError) -> CallbackResult:
         """Call ``line_length_exceeded``."""
