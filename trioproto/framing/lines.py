@@ -77,9 +77,10 @@ class LineOnlyReceiver(FrameReceiver[bytes]):
         self._plain_end = codec.delimiter if type(codec) is LineCodec else b""
 
     def framing_failed(self, error: FramingError) -> CallbackResult:
-        """Call ``line_length_exceeded``."""
-        assert isinstance(error, FrameTooLong)
-        return self.line_length_exceeded(error.begun)
+        """Call ``line_length_exceeded`` if that is what happened."""
+        if isinstance(error, FrameTooLong):
+            return self.line_length_exceeded(error.begun)
+        return None
 
     def _callback(self) -> Callable[[bytes], CallbackResult]:
         return self.line_received
