@@ -6,13 +6,20 @@ from trioproto.runtime.factory import Factory
 from trioproto.runtime.run import run, run_protocol
 from trioproto.runtime.scope import DrainReport
 from trioproto.runtime.server import Server, open_server, serve
-from trioproto.sansio.addresses import Address, TCPAddress, UnknownAddress
+from trioproto.sansio.addresses import (
+    Address,
+    Credentials,
+    TCPAddress,
+    UnixAddress,
+    UnknownAddress,
+)
 from trioproto.sansio.protocol import Protocol
 from trioproto.sansio.settings import Settings
 from trioproto.sansio.transport import Transport
 
 __all__ = [
     "Address",
+    "Credentials",
     "DrainReport",
     "Factory",
     "FrameChannel",
@@ -21,6 +28,7 @@ __all__ = [
     "Settings",
     "TCPAddress",
     "Transport",
+    "UnixAddress",
     "UnknownAddress",
     "endpoints",
     "errors",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from trioproto import TCPAddress, UnknownAddress
+from trioproto import Credentials, TCPAddress, UnixAddress, UnknownAddress
 from trioproto.sansio.addresses import Address, address_from_sockaddr
 
 
@@ -20,6 +20,9 @@ from trioproto.sansio.addresses import Address, address_from_sockaddr
         (TCPAddress("0.0.0.0", 0), "tcp:0.0.0.0:0"),
         (TCPAddress("::1", 8007), "tcp:[::1]:8007"),
         (TCPAddress("fe80::1%eth0", 80), "tcp:[fe80::1%eth0]:80"),
+        (UnixAddress("/run/echo.sock"), "unix:/run/echo.sock"),
+        (UnixAddress("@echo"), "unix:@echo"),
+        (UnixAddress("", Credentials(7, 0, 0)), "unix: (pid 7)"),
         (UnknownAddress(), "stream"),
         (UnknownAddress("StapledStream"), "StapledStream"),
     ],
@@ -34,10 +37,9 @@ def test_an_address_prints_as_a_user_would_write_it(address: Address, text: str)
         (("127.0.0.1", 8007), TCPAddress("127.0.0.1", 8007)),
         (("::1", 8007, 0, 0), TCPAddress("::1", 8007)),
         (("fe80::1%eth0", 8007, 0, 2), TCPAddress("fe80::1%eth0", 8007)),
-        ("/run/echo.sock", UnknownAddress("unix:/run/echo.sock")),
-        ("", UnknownAddress("unix")),
-        (None, UnknownAddress("unix")),
-        (b"\x00abstract", UnknownAddress(r"unix:b'\x00abstract'")),
+        ("/run/echo.sock", UnixAddress("/run/echo.sock")),
+        ("", UnixAddress("")),
+        (b"\x00abstract", UnixAddress("@abstract")),
     ],
 )
 def test_an_address_is_made_of_what_the_socket_module_calls_one(

@@ -61,6 +61,7 @@ def test_what_is_just_allowed_is_allowed(values: dict[str, Any]) -> None:
 
 def test_there_is_a_setting_for_each_documented_name_and_no_other() -> None:
     others = {"max_connections", "at_limit", "refusal", "backlog", "tcp_nodelay", "keepalive"}
+    others |= {"require_close_notify"}
     names = {field.name for field in fields(Settings)}
     assert names == {*SIZES, *LIMITS, *TIMES, *others, "callback_errors"}
 

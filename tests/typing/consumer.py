@@ -92,9 +92,7 @@ class NotesFactory(Factory):
 
 
 class PickyFactory(Factory):
-    def build_protocol(
-        self, peer: trioproto.TCPAddress | trioproto.UnknownAddress
-    ) -> Protocol | None:
+    def build_protocol(self, peer: trioproto.Address) -> Protocol | None:
         if isinstance(peer, trioproto.TCPAddress) and peer.host.startswith("10."):
             return None
         return Shout()

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from typing import Any
 
 import trio
 
+from trioproto.endpoints.endpoint import Bound, ServerEndpoint, listen_error
+from trioproto.sansio.addresses import address_from_sockaddr
 from trioproto.sansio.errors import ListenError
 
 _PORT_TRIES = 8
 """Free ports tried until one is free on all addresses of a name."""
 
 
-class TCPServerEndpoint:
+class TCPServerEndpoint(ServerEndpoint):
     """A port on one interface, or on all.
 
     Args:
@@ -47,11 +48,8 @@ class TCPServerEndpoint:
         self.ipv6 = ipv6
         self.text = text or f"{'tcp6' if ipv6 else 'tcp'}:{port}:interface={interface}"
 
-    def __str__(self) -> str:
-        return self.text
-
-    async def bind(self) -> list[socket.socket]:
-        """Bind a non-blocking socket for each address; none listens yet.
+    async def bind(self) -> list[Bound]:
+        """Bind a socket for each address.
 
         Raises:
             ListenError: an address cannot be bound, or the name not be looked
@@ -63,11 +61,11 @@ class TCPServerEndpoint:
                 return self._bind_all(addresses)
             except OSError as exc:
                 if self.port or len(addresses) == 1 or exc.errno != errno.EADDRINUSE:
-                    raise self.error(exc) from exc
+                    raise listen_error(self.text, exc) from exc
         try:
             return self._bind_all(addresses)
         except OSError as exc:
-            raise self.error(exc) from exc
+            raise listen_error(self.text, exc) from exc
 
     async def _resolve(self) -> list[tuple[int, Any]]:
         """Look up the addresses, each once, as family and socket address."""
@@ -82,7 +80,7 @@ class TCPServerEndpoint:
             raise ListenError(self.text, None, f"host {host!r}: {problem}") from exc
         return list(dict.fromkeys((family, address) for family, *_, address in found))
 
-    def _bind_all(self, addresses: list[tuple[int, Any]]) -> list[socket.socket]:
+    def _bind_all(self, addresses: list[tuple[int, Any]]) -> list[Bound]:
         sockets: list[socket.socket] = []
         port = self.port
         try:
@@ -99,9 +97,7 @@ class TCPServerEndpoint:
             for sock in sockets:
                 sock.close()
             raise
-        return sockets
-
-    def error(self, exc: OSError) -> ListenError:
-        """Say of *exc* that it befell this endpoint."""
-        problem = os.strerror(exc.errno) if exc.errno else str(exc)
-        return ListenError(self.text, exc.errno, problem)
+        return [
+            Bound(sock, address_from_sockaddr(sock.getsockname()), self.text, self.backlog)
+            for sock in sockets
+        ]

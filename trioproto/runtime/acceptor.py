@@ -28,6 +28,7 @@ from trioproto.runtime.user_code import close_at_once
 from trioproto.sansio.addresses import Address, TCPAddress, address_from_sockaddr
 
 if TYPE_CHECKING:
+    from trioproto.layers.opening import Opening
     from trioproto.runtime.admission import Slot
     from trioproto.runtime.scope import Scope
 
@@ -76,15 +77,17 @@ class Doorman:
         """Whether newcomers at the limit are refused rather than made to wait."""
         return self.scope.factory.settings.at_limit == "refuse"
 
-    def admit_socket(self, sock: socket.socket, peer: Address, local: Address, slot: Slot) -> None:
+    def admit_socket(
+        self, sock: socket.socket, peer: Address, local: Address, opening: Opening, slot: Slot
+    ) -> None:
         """Start the connection's task on an accepted socket."""
         driver = PollDriver(self.scope, self.scope.poller, sock)
-        self.nursery.start_soon(driver.run, peer, local, slot)
+        self.nursery.start_soon(driver.run, peer, local, opening, slot)
 
-    def admit_stream(self, stream: trio.abc.Stream, slot: Slot) -> None:
+    def admit_stream(self, stream: trio.abc.Stream, opening: Opening, slot: Slot) -> None:
         """Start the connection's task on an accepted stream."""
         driver = StreamDriver(self.scope, stream)
-        self.nursery.start_soon(driver.run, *stream_addresses(stream), slot)
+        self.nursery.start_soon(driver.run, *stream_addresses(stream), opening, slot)
 
     def refuse(self, stream: trio.abc.Stream) -> None:
         """Send a peer away, with the refusal if there is one."""
@@ -117,10 +120,12 @@ class SocketAcceptor:
     Args:
         doorman: where the connections go.
         sock: bound, non-blocking.
+        opening: what each connection goes through first.
     """
 
-    def __init__(self, doorman: Doorman, sock: socket.socket) -> None:
+    def __init__(self, doorman: Doorman, sock: socket.socket, opening: Opening) -> None:
         self.address = address_from_sockaddr(sock.getsockname())
+        self._opening = opening
         self._doorman = doorman
         self._socket = sock
         self._spare: int | None = None
@@ -186,7 +191,8 @@ class SocketAcceptor:
             stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
             self._doorman.refuse(stream)
             return False
-        self._doorman.admit_socket(sock, address_from_sockaddr(sockaddr), local, slot)
+        peer = address_from_sockaddr(sockaddr)
+        self._doorman.admit_socket(sock, peer, local, self._opening, slot)
         return True
 
     async def _shed(self, exc: OSError) -> None:
@@ -223,9 +229,16 @@ class StreamAcceptor:
     Args:
         doorman: where the connections go.
         listener: whatever gives streams.
+        opening: what each connection goes through first.
     """
 
-    def __init__(self, doorman: Doorman, listener: trio.abc.Listener[trio.abc.Stream]) -> None:
+    def __init__(
+        self,
+        doorman: Doorman,
+        listener: trio.abc.Listener[trio.abc.Stream],
+        opening: Opening,
+    ) -> None:
+        self._opening = opening
         self._doorman = doorman
         self._listener = listener
 
@@ -258,4 +271,4 @@ class StreamAcceptor:
             except BaseException:
                 await close_at_once(stream, _REFUSAL_TIME)
                 raise
-        self._doorman.admit_stream(stream, slot)
+        self._doorman.admit_stream(stream, self._opening, slot)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from trioproto.layers.opening import PLAIN, Opening
 from trioproto.runtime.ended import EndedDriver
 from trioproto.runtime.groups import merge
 from trioproto.runtime.user_code import UserCode, call_user, shielded
@@ -83,7 +84,13 @@ class BaseDriver(UserCode):
     # The connection's task
 
     @trio.lowlevel.enable_ki_protection
-    async def run(self, peer: Address, local: Address, slot: Slot | None = None) -> None:
+    async def run(
+        self,
+        peer: Address,
+        local: Address,
+        opening: Opening = PLAIN,
+        slot: Slot | None = None,
+    ) -> None:
         """Be the connection's task, from building to the end; release *slot* then.
 
         Raises:
@@ -97,7 +104,8 @@ class BaseDriver(UserCode):
         raised: BaseException | None = None
         try:
             try:
-                connection = self.scope.factory.connect(self, peer, local)
+                layers = opening.layers() if opening.layers is not None else ()
+                connection = self.scope.factory.connect(self, peer, local, layers)
             except CallbackError:
                 await self._close(reset=True)
                 return

@@ -157,4 +157,4 @@ class Factory(PureFactory[P]):  # noqa: D101
             await close_at_once(stream, patience)
             return
         peer, local = stream_addresses(stream)
-        await StreamDriver(scope, stream).run(peer, local, slot)
+        await StreamDriver(scope, stream).run(peer, local, slot=slot)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
 import trio
 
-from trioproto.endpoints import TCPServerEndpoint, parse_endpoint
+from trioproto.endpoints import parse_endpoint
+from trioproto.endpoints.endpoint import Bound, ServerEndpoint
 from trioproto.factory import Connections, P
 from trioproto.runtime.acceptor import Doorman, SocketAcceptor, StreamAcceptor
 from trioproto.runtime.groups import ungrouped, users_block
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from trioproto.runtime.factory import Factory
     from trioproto.runtime.scope import DrainReport, Scope
 
-Endpoint: TypeAlias = str | TCPServerEndpoint | trio.abc.Listener[Any]
+Endpoint: TypeAlias = str | ServerEndpoint | trio.abc.Listener[Any]
 """Where to listen: a string, an endpoint object, or a ready-made listener."""
 
 _CLOSE_TIME = 1.0
@@ -160,7 +161,7 @@ async def open_server(
             for each in bound:
                 each.listen(factory.settings.backlog)
             doorman = Doorman(scope, nursery)
-            acceptors = [each.acceptor(doorman) for each in bound]
+            acceptors = [_acceptor(doorman, each) for each in bound]
             addresses = tuple(each.address for each in bound)
             server = Server(factory, scope, addresses, grace, force)
             nursery.start_soon(server._accept, acceptors)
@@ -195,61 +196,17 @@ async def serve(
         await server.wait_closed()
 
 
-class _Bound:
-    """A bound socket, or a ready-made listener."""
-
-    def __init__(
-        self,
-        *,
-        sock: socket.socket | None = None,
-        endpoint: TCPServerEndpoint | None = None,
-        listener: trio.abc.Listener[Any] | None = None,
-    ) -> None:
-        self._socket = sock
-        self._endpoint = endpoint
-        self._listener = listener
-        self.address: Address = UnknownAddress(type(listener).__name__)
-        if sock is not None:
-            self.address = address_from_sockaddr(sock.getsockname())
-
-    def listen(self, backlog: int) -> None:
-        """Begin to listen, unless it does already."""
-        if self._socket is None or self._endpoint is None:
-            return
-        try:
-            self._socket.listen(self._endpoint.backlog or backlog)
-        except OSError as exc:
-            raise self._endpoint.error(exc) from exc
-
-    def acceptor(self, doorman: Doorman) -> SocketAcceptor | StreamAcceptor:
-        """Make what accepts on it."""
-        if self._socket is None:
-            assert self._listener is not None
-            return StreamAcceptor(doorman, self._listener)
-        if SUPPORTED:
-            return SocketAcceptor(doorman, self._socket)
-        self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._socket))
-        return StreamAcceptor(doorman, self._listener)
-
-    def close(self) -> None:
-        """Close the socket, if its acceptor has not."""
-        if self._socket is not None:
-            self._socket.close()
-
-
 @asynccontextmanager
-async def _bound(endpoints: Iterable[Endpoint]) -> AsyncIterator[list[_Bound]]:
+async def _bound(endpoints: Iterable[Endpoint]) -> AsyncIterator[list[Bound]]:
     """Bind all endpoints, or none; close them, and what was ready-made, at the end."""
-    bound: list[_Bound] = []
+    bound: list[Bound] = []
     ready_made = [each for each in endpoints if isinstance(each, trio.abc.Listener)]
     try:
         for endpoint in [_parsed(each) for each in endpoints]:
-            if isinstance(endpoint, TCPServerEndpoint):
-                bound += [_Bound(sock=sock, endpoint=endpoint) for sock in await endpoint.bind()]
-            elif SUPPORTED and isinstance(endpoint, trio.SocketListener):
-                bound.append(_Bound(sock=socket.socket(fileno=endpoint.socket.detach())))
+            if isinstance(endpoint, ServerEndpoint):
+                bound += await endpoint.bind()
             else:
-                bound.append(_Bound(listener=endpoint))
+                bound.append(_take_over(endpoint))
         yield bound
     finally:
         with shielded(_CLOSE_TIME):
@@ -259,9 +216,28 @@ async def _bound(endpoints: Iterable[Endpoint]) -> AsyncIterator[list[_Bound]]:
                 await trio.aclose_forcefully(listener)
 
 
-def _parsed(endpoint: Endpoint) -> TCPServerEndpoint | trio.abc.Listener[Any]:
+def _take_over(listener: trio.abc.Listener[Any]) -> Bound:
+    """Take over a ready-made listener, or the socket that it is made of."""
+    text = type(listener).__name__
+    if SUPPORTED and isinstance(listener, trio.SocketListener):
+        sock = socket.socket(fileno=listener.socket.detach())
+        return Bound(sock, address_from_sockaddr(sock.getsockname()), text, listens=True)
+    return Bound(listener, UnknownAddress(text), text, listens=True)
+
+
+def _acceptor(doorman: Doorman, bound: Bound) -> SocketAcceptor | StreamAcceptor:
+    """Make what accepts on a bound socket or listener."""
+    if not isinstance(bound.source, socket.socket):
+        return StreamAcceptor(doorman, bound.source, bound.opening)
+    if SUPPORTED:
+        return SocketAcceptor(doorman, bound.source, bound.opening)
+    listener = trio.SocketListener(trio.socket.from_stdlib_socket(bound.source))
+    return StreamAcceptor(doorman, listener, bound.opening)
+
+
+def _parsed(endpoint: Endpoint) -> ServerEndpoint | trio.abc.Listener[Any]:
     if isinstance(endpoint, str):
         return parse_endpoint(endpoint)
-    if isinstance(endpoint, TCPServerEndpoint | trio.abc.Listener):
+    if isinstance(endpoint, ServerEndpoint | trio.abc.Listener):
         return endpoint
     raise TypeError(f"an endpoint is a string, an endpoint object or a listener, not {endpoint!r}")

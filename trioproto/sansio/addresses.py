@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -24,6 +25,40 @@ class TCPAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who the process at the other end of a Unix socket was when it connected.
+
+    Attributes:
+        pid: its process; 0 if it lies outside of our namespace.
+        uid: its effective user.
+        gid: its effective group.
+    """
+
+    pid: int
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """A Unix socket's path or abstract name.
+
+    Attributes:
+        path: the path; ``@name`` for an abstract name; empty for a socket without
+            a name, as clients' mostly are. Bytes that are no UTF-8 are escaped as
+            in file names (``os.fsdecode``).
+        credentials: who connected, if this is a peer.
+    """
+
+    path: str
+    credentials: Credentials | None = None
+
+    def __str__(self) -> str:
+        who = "" if self.credentials is None else f" (pid {self.credentials.pid})"
+        return f"unix:{self.path}{who}"
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownAddress:
     """The end of a stream that has no network address.
 
@@ -37,19 +72,21 @@ class UnknownAddress:
         return self.description
 
 
-Address: TypeAlias = TCPAddress | UnknownAddress
+Address: TypeAlias = TCPAddress | UnixAddress | UnknownAddress
 
 
 def address_from_sockaddr(sockaddr: Any) -> Address:
     """Make an address of what the socket module calls one.
 
-    IPv4 gives ``(host, port)`` and IPv6 ``(host, port, flow, scope)``; anything
-    else is kept as its text.
+    IPv4 gives ``(host, port)`` and IPv6 ``(host, port, flow, scope)``, a Unix
+    socket its path as ``str``, or its abstract name as ``bytes`` that begin with
+    a zero; anything else is kept as its text.
     """
     if isinstance(sockaddr, tuple):
         if len(sockaddr) in (2, 4) and isinstance(sockaddr[0], str):
             return TCPAddress(sockaddr[0], sockaddr[1])
         return UnknownAddress(str(sockaddr))
     if isinstance(sockaddr, bytes):
-        return UnknownAddress(f"unix:{sockaddr!r}")
-    return UnknownAddress(f"unix:{sockaddr}" if sockaddr else "unix")
+        name = os.fsdecode(sockaddr)
+        return UnixAddress("@" + name[1:] if name.startswith("\0") else name)
+    return UnixAddress(sockaddr)

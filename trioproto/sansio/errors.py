@@ -65,6 +65,59 @@ class HandshakeTimeout(ConnectionTimeout):
     """The layers below the protocol were not ready in ``handshake_timeout``."""
 
 
+class HandshakeFailed(ConnectionClosed):
+    """The peer and the layers below the protocol could not agree.
+
+    ``__cause__`` is what the layer met, an ``ssl.SSLError`` say.
+
+    Attributes:
+        problem: what was wrong, in words.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class ProxyHeaderError(HandshakeFailed):
+    """The connection does not begin with a PROXY header.
+
+    Attributes:
+        problem: what is wrong, in words.
+        offset: where, in bytes from the start of the connection.
+        found: the offending bytes, at most the first 32; may be empty.
+    """
+
+    def __init__(self, problem: str, offset: int, found: bytes = b"") -> None:
+        ConnectionClosed.__init__(self, problem, offset, found[:SHOWN])
+        self.problem = problem
+        self.offset = offset
+        self.found = found[:SHOWN]
+
+    def __str__(self) -> str:
+        found = f": {self.found!r}" if self.found else ""
+        return f"PROXY header: {self.problem} at offset {self.offset}{found}"
+
+
+class EarlyPlaintext(HandshakeFailed):
+    """The peer sent plain bytes where only TLS could follow: somebody may have injected them.
+
+    Attributes:
+        found: those bytes, at most the first 32.
+    """
+
+    def __init__(self, found: bytes) -> None:
+        ConnectionClosed.__init__(self, found[:SHOWN])
+        self.problem = "plaintext before the TLS handshake"
+        self.found = found[:SHOWN]
+
+    def __str__(self) -> str:
+        return f"{self.problem}: {self.found!r}"
+
+
 class IdleTimeout(ConnectionTimeout):
     """The peer sent nothing for ``idle_timeout`` while we waited for it."""
 

@@ -37,6 +37,8 @@ class Settings:
     """The same over all connections: above it the one with most waiting is aborted."""
     handshake_timeout: float | None = 10
     """Seconds for the layers below the protocol to be ready."""
+    require_close_notify: bool = True
+    """Whether an end of input without TLS's own is a loss: somebody may have cut the stream."""
     idle_timeout: float | None = 60
     """Seconds without a byte from the peer while we wait for it."""
     write_timeout: float | None = 30

@@ -1,0 +1,30 @@
+"""What a connection goes through before its protocol hears of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from typing import TypeAlias
+
+from trioproto.sansio.layer import Layer
+
+Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The steps between accepting a connection and ``connection_made``.
+
+    Attributes:
+        trusted: the networks that a PROXY header is taken from, and which have to
+            send one; ``None``: there is no header.
+        layers: makes the layers of one connection, from the stream up.
+    """
+
+    trusted: Networks | None = None
+    layers: Callable[[], tuple[Layer, ...]] | None = None
+
+
+PLAIN = Opening()
+"""Nothing: the protocol hears of the connection at once."""
