@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Generic, Self
 
+from trioproto.layers.tls import TLSLayer
 from trioproto.sansio.callbacks import unwrap
 from trioproto.sansio.connection import Connection
 from trioproto.sansio.error_log import ErrorLog
@@ -19,6 +20,8 @@ from trioproto.sansio.protocol import Protocol, check_protocol
 from trioproto.sansio.settings import Settings
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.driver import Driver
     from trioproto.sansio.errors import ConnectionClosed
@@ -203,10 +206,6 @@ class Factory(Generic[P]):
         """Take a connection out."""
         self.connections._protocols.pop(connection, None)
 
-    def live(self) -> list[Connection]:
-        """Return the connections in the books."""
-        return list(self.connections._protocols)
-
     def output_waits(self, change: int, limit: int) -> None:
         """Count bytes that wait to be sent; above the limit, abort who has most."""
         self._buffered += change
@@ -221,6 +220,16 @@ class Factory(Generic[P]):
     def report(self, peer: Address | None, reason: ConnectionClosed) -> None:
         """Log an error in user code, which is the ``__cause__`` of *reason*."""
         self._error_log.report(peer, reason)
+
+    def opening_failed(self, peer: Address, reason: ConnectionClosed) -> None:
+        """Log that a connection ended before it was open because of its peer."""
+        self._error_log.note(peer, reason)
+
+    def tls_layer(
+        self, context: SSLContext, server_hostname: str | None, server_side: bool
+    ) -> Layer:
+        """Make the layer for ``start_tls``."""
+        return TLSLayer(context, server_side=server_side, server_hostname=server_hostname)
 
 
 def _class_settings(cls: type) -> Settings:

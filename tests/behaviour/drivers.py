@@ -8,110 +8,47 @@ connections, and stalls simply by not reading. The drivers:
 - ``stream``: ``factory.handle`` over a socket, as ``trio.SocketStream``.
 - ``listener``: ``serve`` over a ready-made listener of streams in memory.
 - ``poll``: ``serve`` over sockets, by the shared poller.
+- ``tls_memory`` and ``tls``: the same as ``memory`` and ``poll``, with TLS.
 """
 
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import trio
 import trio.testing
 
+from tests.behaviour.peers import Peer, PeerWasReset
 from tests.behaviour.pipes import Pipe, PipeStream, PlainPipeStream, QueueListener
 from tests.behaviour.recorder import Recorder
+from tests.behaviour.tls_peers import TLSPeer, server_context
 from trioproto import Factory, Protocol, Server, TCPAddress, serve
+from trioproto.endpoints import Bound, ServerEndpoint, parse_endpoint
 from trioproto.errors import CallbackError
+from trioproto.layers.opening import Opening
+from trioproto.layers.tls import TLSLayer
+from trioproto.sansio.addresses import address_from_sockaddr
 from trioproto.testing import Harness
 
-ALL = ("harness", "memory", "stream", "listener", "poll")
-ASYNC = ("memory", "stream", "listener", "poll")  # there is a loop: async callbacks and tasks run
-SOCKETS = ("stream", "poll")  # a reset, a FIN and an errno are seen as they happen
-SERVED = ("listener", "poll")  # there is a server: drains, limits
-SERVED_OR_HARNESS = ("harness", "listener", "poll")  # the harness drains as a server does
+ALL = ("harness", "memory", "stream", "listener", "poll", "tls_memory", "tls")
+ASYNC = ALL[1:]  # there is a loop: async callbacks and tasks run
+PLAIN = ("memory", "stream", "listener", "poll")  # those of them without TLS
+SOCKETS = ("stream", "poll", "tls")  # a reset, a FIN and an errno are seen as they happen
+SERVED = ("listener", "poll", "tls")  # there is a server: drains, limits
+SERVED_OR_HARNESS = ("harness", *SERVED)  # the harness drains as a server does
 KERNEL_SECONDS = 0.3
-IN_MEMORY = ("memory", "listener")
+IN_MEMORY = ("memory", "listener", "tls_memory")
 
 SMALL = 4096  # bytes that a peer which does not read leaves room for, roughly
 ROOMY = 1 << 20
 MORE_THAN_FITS = 2 << 20  # more than the kernel takes, small buffers or not
-
-Ending = Literal["eof", "reset"]
-
-
-class PeerWasReset(Exception):
-    """The server cut the connection: what came before need not be whole."""
-
-
-class Peer(ABC):
-    """The other end of one connection."""
-
-    service: Service
-
-    @abstractmethod
-    async def send(self, data: bytes) -> None: ...
-
-    @abstractmethod
-    async def send_eof(self) -> None: ...
-
-    @abstractmethod
-    async def reset(self) -> None:
-        """End the connection as a crashed host does."""
-
-    @abstractmethod
-    async def aclose(self) -> None: ...
-
-    def discard(self) -> None:  # noqa: B027 - most hold nothing
-        """Close what the test still holds of it, however the test ended."""
-
-    @abstractmethod
-    async def receive_some(self) -> bytes:
-        """Wait for bytes; ``b""`` is the server's EOF."""
-
-    async def receive_exactly(self, count: int) -> bytes:
-        received = bytearray()
-        while len(received) < count:
-            more = await self.receive_some()
-            assert more, f"EOF after {bytes(received)!r}"
-            received += more
-        assert len(received) == count, bytes(received)
-        return bytes(received)
-
-    async def receive_until_eof(self) -> bytes:
-        received = bytearray()
-        while more := await self.receive_some():
-            received += more
-        return bytes(received)
-
-    async def receive_all(self) -> tuple[bytes, Ending]:
-        """Take what comes until the server ends the connection, and how it ended."""
-        received = bytearray()
-        try:
-            while more := await self.receive_some():
-                received += more
-        except PeerWasReset:
-            return bytes(received), "reset"
-        return bytes(received), "eof"
-
-    async def received_so_far(self) -> bytes:
-        """Let all that can happen now happen, then take what has come."""
-        await self.service.settle()
-        return self.take()
-
-    @abstractmethod
-    def take(self) -> bytes:
-        """What has come, without waiting and without its ending."""
-
-    async def settle(self) -> None:
-        await self.service.settle()
-
-    async def pass_time(self, seconds: float) -> None:
-        await self.service.pass_time(seconds)
 
 
 class Service(ABC):
@@ -347,13 +284,15 @@ class HandleService(LoopService):
             task_status.started()
             await self._finished.wait()
 
+    tls: ssl.SSLContext | None = None
+
     def handle(self, stream: trio.abc.Stream) -> None:
         assert self._nursery is not None
         self._nursery.start_soon(self._handle, stream)
 
     async def _handle(self, stream: trio.abc.Stream) -> None:
         try:
-            await self.factory.handle(stream)
+            await self.factory.handle(stream, tls=self.tls)
         except trio.Cancelled:
             raise
         except BaseException as error:
@@ -372,6 +311,15 @@ class MemoryService(HandleService):
         peer, stream = pipe_pair(self)
         self.handle(stream)
         return peer
+
+
+class TLSMemoryService(MemoryService):
+    def __init__(self, factory: Factory[Any], *, small_buffers: bool, half_close: bool) -> None:
+        super().__init__(factory, small_buffers=small_buffers, half_close=half_close)
+        self.tls = server_context()
+
+    async def _connect(self) -> Peer:
+        return await over_tls(self, await super()._connect())
 
 
 class StreamService(HandleService):
@@ -450,6 +398,37 @@ class PollService(ServerService):
         return SocketPeer(client)
 
 
+class TLSService(PollService):
+    def endpoint(self) -> Any:
+        return OverTLS(super().endpoint())
+
+    async def _connect(self) -> Peer:
+        return await over_tls(self, await super()._connect())
+
+
+class OverTLS(ServerEndpoint):
+    def __init__(self, inner: str | trio.SocketListener) -> None:
+        self.text = "tls"
+        self.inner = inner
+
+    async def bind(self) -> list[Bound]:
+        if isinstance(self.inner, str):
+            bound = await parse_endpoint(self.inner).bind()
+        else:
+            sock = socket.socket(fileno=self.inner.socket.detach())
+            bound = [Bound(sock, address_from_sockaddr(sock.getsockname()), "tls", listens=True)]
+        for each in bound:
+            each.opening = Opening(layers=lambda: (TLSLayer(server_context(), server_side=True),))
+        return bound
+
+
+async def over_tls(service: Service, below: Peer) -> Peer:
+    below.service = service
+    peer = TLSPeer(below)
+    await peer.handshake()
+    return peer
+
+
 class MemoryPeer(Peer):
     def __init__(self, to_server: Pipe, from_server: Pipe, stream: PlainPipeStream) -> None:
         self.to_server = to_server
@@ -502,6 +481,7 @@ def real_time() -> Iterator[None]:
 class SocketPeer(Peer):
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(False)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.raw = connected
         self.sock = trio.socket.from_stdlib_socket(connected)
         self.was_reset = False
@@ -589,6 +569,8 @@ SERVICES: dict[str, type[Service]] = {
     "stream": StreamService,
     "listener": ListenerService,
     "poll": PollService,
+    "tls_memory": TLSMemoryService,
+    "tls": TLSService,
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import ASYNC, MORE_THAN_FITS, LoopService, Serving
+from tests.behaviour.drivers import ASYNC, MORE_THAN_FITS, PLAIN, LoopService, Serving
 from tests.behaviour.recorder import Recorder
 from trioproto import Factory, Protocol
 from trioproto.errors import ConnectionClosed
@@ -76,6 +76,7 @@ def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.mark.drivers(*PLAIN)  # with TLS who gets no slot cannot even shake hands
 @pytest.mark.parametrize("small_buffers", [False, True])
 async def test_a_service_cancelled_after_any_number_of_steps_leaves_nothing_behind(
     serving: Serving, autojump_clock: MockClock, small_buffers: bool

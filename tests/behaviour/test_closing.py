@@ -29,7 +29,7 @@ async def test_a_reply_is_not_destroyed_by_input_that_was_never_read(connect: Co
         assert (len(data), ending) == (MORE_THAN_FITS, "eof")
         await peer.send_eof()
         await peer.settle()
-        assert len(protocol.received) == 1000
+        assert len(protocol.received) in (1000, 16384)  # one read, or one record of TLS
         assert type(protocol.reason) is ConnectionDone
 
 
@@ -208,8 +208,7 @@ async def test_an_abort_resets_the_socket(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:
         protocol.transport.abort()
-        with pytest.raises(ConnectionResetError):
-            await peer.sock.recv(1)  # type: ignore[attr-defined]
+        assert await peer.receive_all() == (b"", "reset")
 
 
 async def test_closing_is_true_from_the_call_on(connect: Connecting) -> None:

@@ -20,10 +20,12 @@ class Opening:
         trusted: the networks that a PROXY header is taken from, and which have to
             send one; ``None``: there is no header.
         layers: makes the layers of one connection, from the stream up.
+        server_side: whether the connection is accepted, and not made by us.
     """
 
     trusted: Networks | None = None
     layers: Callable[[], tuple[Layer, ...]] | None = None
+    server_side: bool = True
 
 
 PLAIN = Opening()

@@ -9,6 +9,7 @@ if there is something that only a task can do.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Awaitable, Callable
 from contextvars import Context
@@ -18,14 +19,24 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from trioproto.layers.opening import PLAIN, Opening
+from trioproto.runtime.arriving import Arrival
 from trioproto.runtime.ended import EndedDriver
 from trioproto.runtime.groups import merge
 from trioproto.runtime.user_code import UserCode, call_user, shielded
 from trioproto.sansio import holds
-from trioproto.sansio.errors import CallbackError
+from trioproto.sansio.books import AHEAD
+from trioproto.sansio.errors import (
+    ConnectionClosed,
+    ConnectionLost,
+    HandshakeFailed,
+    HandshakeTimeout,
+)
 from trioproto.sansio.lifecycle import State
 
 if TYPE_CHECKING:
+    from trioproto.factory import Factory
+    from trioproto.layers.opening import Networks
+    from trioproto.layers.proxy_header import ProxyHeader
     from trioproto.runtime.admission import Slot
     from trioproto.runtime.deadlines import Entry
     from trioproto.runtime.scope import Scope
@@ -48,15 +59,20 @@ class BaseDriver(UserCode):
         "_closed",
         "_draining",
         "_file_lock",
+        "_opened",
         "_parked",
         "_patience",
         "_progress",
         "_size_seen",
         "_task",
+        "arrival",
+        "begun",
         "context",
         "deadline_entry",
+        "factory",
         "marked",
         "scope",
+        "server_side",
         "time",
     )
 
@@ -66,12 +82,17 @@ class BaseDriver(UserCode):
     context: Context
     _task: trio.lowlevel.Task
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, factory: Factory[Any] | None = None) -> None:
         super().__init__()
         self.scope = scope
+        self.factory = factory or scope.factory
+        self.server_side = True
         self.time = scope.time
-        scope.entered()
+        scope.entered(self)
         self.marked = False
+        self.arrival: Arrival | None = None
+        self.begun = False
+        self._opened: trio.Event | None = None
         self.deadline_entry: Entry | None = None
         self._parked = False
         self._progress: trio.Event | None = None
@@ -99,14 +120,20 @@ class BaseDriver(UserCode):
             BaseException: what user code raised, if it is no ``Exception`` or
                 ``callback_errors`` is ``"raise"``.
         """
+        self.server_side = opening.server_side
         self._task = trio.lowlevel.current_task()
         self.context = self._task.context
         raised: BaseException | None = None
         try:
+            header, rest = None, b""
             try:
+                if opening.trusted is not None:
+                    header, rest = await self._receive_header(peer, opening.trusted)
+                    peer = header.source or peer
+                    local = header.destination or local
                 layers = opening.layers() if opening.layers is not None else ()
-                connection = self.scope.factory.connect(self, peer, local, layers)
-            except CallbackError:
+                connection = self.factory.connect(self, peer, local, layers)
+            except ConnectionClosed:
                 await self._close(reset=True)
                 return
             except BaseException:
@@ -116,8 +143,10 @@ class BaseDriver(UserCode):
                 await self._close(reset=False)
                 return
             self.connection = connection
+            self.begun = True
+            connection.proxy_header = header
             try:
-                await self._serve()
+                await self._serve(rest)
             except BaseException as exc:
                 raised = exc
                 connection.cancel()
@@ -127,18 +156,55 @@ class BaseDriver(UserCode):
                 raise raised
         finally:
             raised = None
-            self.scope.left()
+            self.begun = False
+            self.scope.left(self)
+            if self._opened is not None:
+                self._opened.set()
             if slot is not None:
                 slot.release()
 
-    def _open(self) -> None:
+    async def _receive_header(
+        self, peer: Address, trusted: Networks
+    ) -> tuple[ProxyHeader, bytes]:
+        """Receive the PROXY header; log why not.
+
+        Raises:
+            ConnectionClosed: there is none.
+        """
+        factory = self.factory
+        arrival = self.arrival = Arrival(self._receive_early, factory.settings.handshake_timeout)
+        if self.scope.draining:
+            arrival.turn_away()
+        try:
+            return await arrival.header(peer, trusted)
+        except (HandshakeFailed, HandshakeTimeout) as reason:
+            factory.opening_failed(peer, reason)
+            raise
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+            raise ConnectionLost(str(exc)) from exc
+        finally:
+            self.arrival = None
+
+    def _open(self, rest: bytes) -> None:
         """Open the connection; in a drain, which it has come too late for, drain it."""
         self.connection.open()
+        if rest:
+            self.connection.feed(rest, self.time())
         if self.scope.draining:
             self.connection.drain()
 
-    async def _serve(self) -> None:
-        """Serve until the connection has ended."""
+    async def wait_opened(self) -> None:
+        """Wait until ``connection_made`` was called, or the task has ended."""
+        if self._opened is None:
+            self._opened = trio.Event()
+        await self._opened.wait()
+
+    async def _receive_early(self) -> bytes | bytearray:
+        """Receive bytes while there is no connection yet; ``b""`` is the peer's EOF."""
+        raise NotImplementedError
+
+    async def _serve(self, rest: bytes) -> None:
+        """Serve until the connection has ended; *rest* has arrived already."""
         raise NotImplementedError
 
     def turn(self) -> None:
@@ -200,6 +266,8 @@ class BaseDriver(UserCode):
             self._progress = None
         if self._draining is not None and self.connection.draining:
             self._draining.set()
+        if self._opened is not None and self.connection.state > State.OPENING:
+            self._opened.set()
 
     # Turns that others give
 
@@ -330,3 +398,18 @@ class BaseDriver(UserCode):
     async def _copy_file(self, file: Any, offset: int, count: int | None) -> int:
         """Send a part of an open file; stop early if the connection ends."""
         raise NotImplementedError
+
+    async def _encode_file(self, file: Any, offset: int, count: int | None) -> int:
+        """The same through layers: read in a thread, and let the driver send as it does."""
+        connection = self.connection
+        total = 0
+        while count is None or total < count:
+            size = AHEAD if count is None else min(AHEAD, count - total)
+            data = await trio.to_thread.run_sync(os.pread, file.fileno(), size, offset + total)
+            if not data or connection.state >= State.ENDED:
+                break
+            connection.encode_part(data)
+            connection.note_change()
+            total += len(data)
+            await self._wait_until(lambda: connection.wire.size < AHEAD)
+        return total

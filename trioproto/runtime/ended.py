@@ -25,6 +25,7 @@ class EndedDriver:
 
     __slots__ = ("_reason", "can_write_eof")
 
+    server_side = True
     time = staticmethod(trio.current_time)
 
     def __init__(self, reason: ConnectionClosed, *, can_write_eof: bool) -> None:

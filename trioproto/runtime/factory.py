@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,6 +12,8 @@ import trio
 
 from trioproto.factory import Factory as PureFactory
 from trioproto.factory import P
+from trioproto.layers.opening import PLAIN, Opening
+from trioproto.layers.tls import TLSLayer
 from trioproto.runtime.groups import ungrouped, users_block
 from trioproto.runtime.scope import Scope, open_scope
 from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
@@ -18,7 +21,10 @@ from trioproto.runtime.user_code import close_at_once, shielded
 from trioproto.sansio.settings import Settings
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from trioproto.runtime.server import Server
+    from trioproto.sansio.layer import Layer
 
 
 class Factory(PureFactory[P]):  # noqa: D101
@@ -53,11 +59,15 @@ class Factory(PureFactory[P]):  # noqa: D101
         if self._scope is not None:
             self._scope.admission.set_limit(self.settings.max_connections)
 
-    async def handle(self, stream: trio.abc.Stream) -> None:
+    async def handle(self, stream: trio.abc.Stream, *, tls: SSLContext | None = None) -> None:
         """Serve one connection over *stream* until it ends; a handler for trio.
 
         The stream is closed. At ``max_connections`` this waits for a slot
         (``at_limit="refuse"`` closes the stream at once).
+
+        Args:
+            stream: any stream.
+            tls: speak TLS over it, as the server.
 
         Raises:
             RuntimeError: the factory has a lifespan or limits of its own, and
@@ -65,8 +75,9 @@ class Factory(PureFactory[P]):  # noqa: D101
             Exception: what user code raised, if ``callback_errors`` is
                 ``"raise"``.
         """
+        opening = PLAIN if tls is None else Opening(layers=partial(_server_layers, tls))
         if self._scope is not None:
-            await self._handle_in(self._scope, stream)
+            await self._handle_in(self._scope, stream, opening)
             return
         if not self._needs_no_scope():
             raise RuntimeError(
@@ -75,7 +86,7 @@ class Factory(PureFactory[P]):  # noqa: D101
             )
         with ungrouped():
             async with open_scope(self) as scope:
-                await self._handle_in(scope, stream)
+                await self._handle_in(scope, stream, opening)
 
     async def __aenter__(self) -> Self:
         """Enter the factory's scope: its limits, and its lifespan.
@@ -140,7 +151,7 @@ class Factory(PureFactory[P]):  # noqa: D101
         limit = self.settings.max_connections
         return own == plain and limit in (None, Settings().max_connections)
 
-    async def _handle_in(self, scope: Scope, stream: trio.abc.Stream) -> None:
+    async def _handle_in(self, scope: Scope, stream: trio.abc.Stream, opening: Opening) -> None:
         slot = scope.admission.try_slot()
         patience = self.settings.cleanup_timeout
         if slot is None and self.settings.at_limit == "refuse":
@@ -157,4 +168,8 @@ class Factory(PureFactory[P]):  # noqa: D101
             await close_at_once(stream, patience)
             return
         peer, local = stream_addresses(stream)
-        await StreamDriver(scope, stream).run(peer, local, slot=slot)
+        await StreamDriver(scope, stream).run(peer, local, opening, slot)
+
+
+def _server_layers(context: SSLContext) -> tuple[Layer, ...]:
+    return (TLSLayer(context, server_side=True),)

@@ -25,15 +25,19 @@ import trio
 
 from trioproto.runtime.driver import RESET_ON_CLOSE, BaseDriver
 from trioproto.runtime.user_code import call_user
+from trioproto.sansio import holds
 from trioproto.sansio.lifecycle import State
 
 if TYPE_CHECKING:
+    from trioproto.factory import Factory
     from trioproto.runtime.poller import Poller
     from trioproto.runtime.scope import Scope
 
 _PEER_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR
 _READING = EPOLLIN | EPOLLRDHUP
 _UNWATCHED = -1
+_EARLY = 4096
+"""Bytes read at once before the protocol is built."""
 _REST_READS = 16
 """Reads of ``read_size`` with which a drain empties the kernel's buffer."""
 _FILE_ERRORS = {errno.EIO, errno.EISDIR, errno.EBADF, errno.ENOMEM, errno.EACCES}
@@ -47,14 +51,21 @@ class PollDriver(BaseDriver):
     Args:
         scope: the scope that the connection belongs to; it has the poller.
         sock: the connected socket.
+        factory: whose connection it is, if not the scope's.
     """
 
     __slots__ = ("_blocked", "_interest", "_poller", "_socket")
 
     can_write_eof = True
 
-    def __init__(self, scope: Scope, poller: Poller, sock: socket.socket) -> None:
-        super().__init__(scope)
+    def __init__(
+        self,
+        scope: Scope,
+        poller: Poller,
+        sock: socket.socket,
+        factory: Factory[Any] | None = None,
+    ) -> None:
+        super().__init__(scope, factory)
         self._poller = poller
         self._socket = sock
         self._interest = _UNWATCHED
@@ -66,7 +77,10 @@ class PollDriver(BaseDriver):
         """Act on events of the socket."""
         connection = self.connection
         if mask != EPOLLIN or connection.holds:
-            self.context.run(self._event, mask, now)
+            if mask == EPOLLIN and connection.holds == holds.LAYERED:
+                self._layered_event(now)
+            else:
+                self.context.run(self._event, mask, now)
             return
         sock = self._socket
         try:
@@ -92,6 +106,66 @@ class PollDriver(BaseDriver):
             self.context.run(self._delivered, result)
         elif not self._quick_turn():
             self.context.run(self.turn)
+
+    def _layered_event(self, now: float) -> None:
+        """The same shortcut for a connection that is plain but for its layers."""
+        connection = self.connection
+        try:
+            data = self._socket.recv(connection.settings.read_size)
+        except BlockingIOError:
+            return
+        except OSError as exc:
+            self.context.run(self._input_ended, exc)
+            return
+        if not data:
+            self.context.run(self._input_ended, None)
+            return
+        connection.active_at = now
+        connection.tell = False
+        data = connection.decode(data)
+        if connection.holds != holds.LAYERED:
+            self.context.run(self._decoded, data)
+            return
+        if data:
+            try:
+                result = self.context.run(call_user, connection.protocol.data_received, data)
+            except BaseException as exc:
+                self.context.run(self._data_received_raised, exc)
+                return
+            if result is not None:
+                self.context.run(self._delivered, result)
+                return
+        if not self._quick_layered_turn():
+            self.context.run(self.turn)
+
+    def _quick_layered_turn(self) -> bool:
+        """Send what a connection has to send that is plain but for its layers."""
+        connection = self.connection
+        if connection.holds != holds.LAYERED or self._interest != _READING:
+            return False
+        if self.deadline_entry is None and connection.timeout is not None:
+            return False
+        connection.encode_output()
+        wire = connection.wire
+        data = wire.peek()
+        if data is not None:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                return False
+            except OSError as exc:
+                connection.lost(exc)
+                return False
+            wire.sent(sent)
+            if connection.buffered:
+                return False
+        connection.tell = True
+        return not connection.holds & ~holds.LAYERED
+
+    def _decoded(self, data: bytes) -> None:
+        """Take what has come up through the layers when more has happened on the way."""
+        self.connection.feed_decoded(data)
+        self.turn()
 
     def _quick_turn(self) -> bool:
         """Send what a plain connection has to send; say whether that was all."""
@@ -226,7 +300,7 @@ class PollDriver(BaseDriver):
     def take_turn(self) -> None:
         """Take a turn given by the flusher; most come of a write to a plain connection."""
         self.marked = False
-        if not self._quick_turn():
+        if not self._quick_turn() and not self._quick_layered_turn():
             super().take_turn()
 
     def offer(self) -> None:
@@ -261,6 +335,7 @@ class PollDriver(BaseDriver):
             if partly:
                 self._blocked = True
                 break
+            connection.encode_output()
         connection.output_tried(total, self.time())
 
     def _shut_down(self) -> None:
@@ -304,10 +379,20 @@ class PollDriver(BaseDriver):
 
     # The task
 
-    async def _serve(self) -> None:
+    async def _receive_early(self) -> bytes:
+        while True:
+            try:
+                data = self._socket.recv(_EARLY)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self._socket)
+            else:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                return data
+
+    async def _serve(self, rest: bytes) -> None:
         connection = self.connection
         self._watch(_READING)
-        self._open()
+        self._open(rest)
         self.turn()
         while connection.state < State.ENDED:
             if connection.pending is not None or self._to_start:
@@ -356,6 +441,8 @@ class PollDriver(BaseDriver):
     async def _copy_file(self, file: Any, offset: int, count: int | None) -> int:
         """Have the kernel copy from file to socket."""
         connection = self.connection
+        if connection.holds & holds.LAYERED:
+            return await self._encode_file(file, offset, count)
         total = 0
         while count is None or total < count:
             await trio.lowlevel.checkpoint()

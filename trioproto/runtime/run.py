@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator
+from ssl import SSLContext
 from typing import Any
 
 import trio
@@ -75,12 +76,22 @@ async def _obey(
 
 
 async def run_protocol(
-    protocol: Protocol, stream: trio.abc.Stream, settings: Settings | None = None
+    protocol: Protocol,
+    stream: trio.abc.Stream,
+    settings: Settings | None = None,
+    *,
+    tls: SSLContext | None = None,
 ) -> ConnectionClosed:
     """Serve one protocol over one stream until the connection ends.
 
     The stream is closed, whatever happens. ``protocol.factory`` is a private
     default factory.
+
+    Args:
+        protocol: handles the connection.
+        stream: any stream.
+        settings: by default those of a plain ``Factory``.
+        tls: speak TLS over the stream, as the server.
 
     Returns:
         Why the connection ended, which ``connection_lost`` has got too.
@@ -97,7 +108,7 @@ async def run_protocol(
     if settings is not None:
         factory.settings = settings
     async with factory:
-        await factory.handle(stream)
+        await factory.handle(stream, tls=tls)
     reason = protocol.transport.reason
     assert reason is not None
     return reason

@@ -25,9 +25,12 @@ from trioproto.runtime.poller import Poller
 from trioproto.runtime.user_code import shielded
 from trioproto.sansio import holds
 from trioproto.sansio.errors import ServerCancelled, ServerDraining
+from trioproto.sansio.lifecycle import State
 
 if TYPE_CHECKING:
     from trioproto.factory import Factory
+    from trioproto.runtime.driver import BaseDriver
+    from trioproto.sansio.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Scope:
         self.ended = False
         self._services = services
         self._poller: Poller | None = None
-        self._running = 0
+        self._drivers: set[BaseDriver] = set()
         self._empty: trio.Event | None = None
 
     @property
@@ -85,21 +88,30 @@ class Scope:
             self._poller.close()
         self.factory.flush_error_log()
 
-    def entered(self) -> None:
-        """A connection's task has begun."""
-        self._running += 1
+    def entered(self, driver: BaseDriver) -> None:
+        """A connection's task has begun, or is about to."""
+        self._drivers.add(driver)
 
-    def left(self) -> None:
+    def left(self, driver: BaseDriver) -> None:
         """A connection's task has ended."""
-        self._running -= 1
-        if not self._running and self._empty is not None:
+        self._drivers.discard(driver)
+        if not self._drivers and self._empty is not None:
             self._empty.set()
             self._empty = None
+
+    def _live(self) -> list[Connection]:
+        """Return the connections that have begun, whether open or not yet."""
+        return [each.connection for each in self._drivers if each.begun]
+
+    def _turn_arrivals_away(self, *, silent_only: bool) -> None:
+        for each in list(self._drivers):
+            if each.arrival is not None:
+                each.arrival.turn_away(silent_only=silent_only)
 
     async def wait_empty(self) -> None:
         """Wait until no connection's task runs."""
         await trio.lowlevel.checkpoint()
-        while self._running:
+        while self._drivers:
             if self._empty is None:
                 self._empty = trio.Event()
             await self._empty.wait()
@@ -112,20 +124,22 @@ class Scope:
             force: seconds after it until what is left is aborted.
         """
         self.draining = True
-        begun = self.factory.live()
-        for connection in begun:
+        begun = [each for each in self._live() if each.state >= State.OPEN]
+        for connection in self._live():
             connection.drain()
+        self._turn_arrivals_away(silent_only=True)
         with grace:
             await self.wait_empty()
-        cancelled = [each for each in self.factory.live() if each.holds & holds.BUSY]
-        for connection in self.factory.live():
+        self._turn_arrivals_away(silent_only=False)
+        cancelled = [each for each in self._live() if each.holds & holds.BUSY]
+        for connection in self._live():
             if connection in cancelled:
                 connection.abort(ServerDraining())
             else:
                 connection.close(ServerDraining())
         with trio.move_on_after(force):
             await self.wait_empty()
-        aborted = [each for each in self.factory.live() if each not in cancelled]
+        aborted = [each for each in self._live() if each not in cancelled]
         for connection in aborted:
             connection.abort(ServerDraining())
         await self.wait_empty()
@@ -134,8 +148,9 @@ class Scope:
 
     async def cancel(self) -> None:
         """End all connections at once, in whichever nurseries they run."""
-        for connection in self.factory.live():
+        for connection in self._live():
             connection.abort(ServerCancelled())
+        self._turn_arrivals_away(silent_only=False)
         # The flusher's task may have been cancelled already.
         self.flusher.give_all_turns()
         await self.wait_empty()

@@ -20,11 +20,13 @@ import trio
 
 from trioproto.runtime.driver import RESET_ON_CLOSE, BaseDriver
 from trioproto.runtime.user_code import call_user, shielded
+from trioproto.sansio import holds
 from trioproto.sansio.addresses import Address, UnknownAddress, address_from_sockaddr
 from trioproto.sansio.errors import ConnectionLost, NotSupported
 from trioproto.sansio.lifecycle import State
 
 if TYPE_CHECKING:
+    from trioproto.factory import Factory
     from trioproto.runtime.scope import Scope
 
 _CHUNK = 64 * 1024
@@ -33,6 +35,8 @@ _FIRST_CHUNK = 16 * 1024
 """The same, before it is known how fast the peer is."""
 _SLOW_CHUNK = 4 * 1024
 """The same, while a peer is slow."""
+_EARLY = 4096
+"""Bytes read at once before the protocol is built."""
 _SLOW = 0.05
 """Seconds from which on a peer counts as slow."""
 _BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
@@ -44,12 +48,15 @@ class StreamDriver(BaseDriver):
     Args:
         scope: the scope that the connection belongs to.
         stream: any stream; ``write_eof`` works if it is half-closeable.
+        factory: whose connection it is, if not the scope's.
     """
 
     __slots__ = ("_idle_sender", "_piece", "_read_scope", "_sender_started", "_sending", "_stream")
 
-    def __init__(self, scope: Scope, stream: trio.abc.Stream) -> None:
-        super().__init__(scope)
+    def __init__(
+        self, scope: Scope, stream: trio.abc.Stream, factory: Factory[Any] | None = None
+    ) -> None:
+        super().__init__(scope, factory)
         self._stream = stream
         self._piece = _FIRST_CHUNK
         self._sending = False
@@ -97,11 +104,14 @@ class StreamDriver(BaseDriver):
 
     # The task
 
-    async def _serve(self) -> None:
+    async def _receive_early(self) -> bytes | bytearray:
+        return await self._stream.receive_some(_EARLY)
+
+    async def _serve(self, rest: bytes) -> None:
         connection = self.connection
         async with trio.open_nursery() as nursery:
             try:
-                self._open()
+                self._open(rest)
                 self._start_tasks(nursery)
                 self._look()
                 while connection.state < State.ENDED:
@@ -252,7 +262,7 @@ class StreamDriver(BaseDriver):
             return
         reason = ConnectionLost(f"unexpected error in {type(self._stream).__name__}")
         reason.__cause__ = exc
-        self.scope.factory.report(connection.peer, reason)
+        self.factory.report(connection.peer, reason)
         connection.lost(exc)
 
     async def _shut_down(self) -> None:
@@ -270,7 +280,7 @@ class StreamDriver(BaseDriver):
 
     async def _close(self, *, reset: bool) -> None:
         stream = self._stream
-        with shielded(self.scope.factory.settings.cleanup_timeout):
+        with shielded(self.factory.settings.cleanup_timeout):
             try:
                 if reset and isinstance(stream, trio.SocketStream):
                     stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
@@ -299,6 +309,8 @@ class StreamDriver(BaseDriver):
     async def _copy_file(self, file: Any, offset: int, count: int | None) -> int:
         """Read in a thread, and send."""
         connection = self.connection
+        if connection.holds & holds.LAYERED:
+            return await self._encode_file(file, offset, count)
         total = 0
         while count is None or total < count:
             size = _CHUNK if count is None else min(_CHUNK, count - total)

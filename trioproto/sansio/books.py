@@ -6,7 +6,7 @@ A change counts at once; the driver, who acts on it, is told once and looks late
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trioproto.sansio import holds
 from trioproto.sansio.errors import ConnectionClosed, ConnectionDone
@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.driver import Driver
     from trioproto.sansio.settings import Settings
+    from trioproto.sansio.tls_info import TLSInfo
 
 OFFER_SIZE = 256 * 1024
 """Bytes of waiting output from which a write first offers them to the kernel."""
+
+AHEAD = 64 * 1024
+"""Bytes that are passed through layers ahead of what is sent, at most twice."""
 
 
 class Books:
@@ -37,11 +41,13 @@ class Books:
         "local",
         "outbound",
         "peer",
+        "proxy_header",
         "reason",
         "settings",
         "state",
         "tell",
         "timeout",
+        "tls",
     )
 
     def __init__(self, driver: Driver, settings: Settings, peer: Address, local: Address) -> None:
@@ -58,6 +64,8 @@ class Books:
         self.reason: ConnectionClosed | None = None
         self.outbound = OutboundBuffer()
         self.tell = False
+        self.tls: TLSInfo | None = None
+        self.proxy_header: Any = None
         self._fast_limit = -1
         self.active_at = driver.time()
         self._phase_ends = inf
@@ -92,9 +100,9 @@ class Books:
         """Take the transition, and keep what follows from the state in step."""
         state = self.state = next_state(self.state, event)
         self.holds = (self.holds & ~holds.NOT_OPEN) | (0 if state is State.OPEN else holds.NOT_OPEN)
-        fast = self.may_write and not self.holds & holds.LAYERED
-        self._fast_limit = min(OFFER_SIZE, self.settings.max_buffered) if fast else -1
-        self._phase_ends = inf
+        self._set_fast_limit()
+        if not self.holds & holds.HANDSHAKING:
+            self._phase_ends = inf
         if state is State.FLUSHING:
             allowance = self.settings.close_timeout + self.buffered / 65536
             self._phase_ends = self._driver.time() + allowance
@@ -102,6 +110,15 @@ class Books:
             self._phase_ends = self._driver.time() + self.settings.linger
         elif state is State.ENDED:
             self.outbound.clear()
+
+    def _set_fast_limit(self) -> None:
+        """Set how many bytes may wait before a write has to look closer."""
+        if not self.may_write or self.holds & holds.HANDSHAKING:
+            self._fast_limit = -1
+        elif self.holds & holds.LAYERED:
+            self._fast_limit = min(OFFER_SIZE, self.settings.max_buffered - 3 * AHEAD)
+        else:
+            self._fast_limit = min(OFFER_SIZE, self.settings.max_buffered)
 
     def end_as_error(self) -> ConnectionClosed:
         """Return the reason to be raised, without the traces of earlier raises."""

@@ -27,17 +27,17 @@ from trioproto.sansio import holds
 from trioproto.sansio.errors import (
     CallbackTimeout,
     CloseTimeout,
-    ConnectionClosed,
     ConnectionDone,
     ConnectionLost,
+    HandshakeFailed,
     HandshakeTimeout,
     ServerCancelled,
     ServerDraining,
     WriteTimeout,
 )
+from trioproto.sansio.layered import Layered
 from trioproto.sansio.lifecycle import Event, State
 from trioproto.sansio.protocol import Protocol, check_protocol
-from trioproto.sansio.sending import Sending
 
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
@@ -46,21 +46,14 @@ if TYPE_CHECKING:
     from trioproto.sansio.settings import Settings
 
 
-class Connection(Sending):
+class Connection(Layered):
     """The state of one connection; see the module for the contract.
 
     Attributes:
-        shut: whether our side has been shut down.
+        made: whether ``connection_made`` was called.
     """
 
-    __slots__ = (
-        "_eof",
-        "_input",
-        "_made",
-        "_next",
-        "_rest_read",
-        "shut",
-    )
+    __slots__ = ("_next", "_rest_read", "made")
 
     def __init__(
         self,
@@ -73,12 +66,9 @@ class Connection(Sending):
         layers: Iterable[Layer] = (),
     ) -> None:
         super().__init__(protocol, owner, driver, settings, peer, local, layers)
-        self._input: list[bytes] | None = None
-        self._eof = False
-        self._made = False
+        self.made = False
         self._next: Protocol | None = None
         self._rest_read = False
-        self.shut = False
 
     # What the driver tells us
 
@@ -86,36 +76,48 @@ class Connection(Sending):
         """Start: attach the protocol, and call ``connection_made`` when ready."""
         self.protocol.transport = self
         self._call(self.protocol.attached)
+        timeout = self.settings.handshake_timeout
+        if self._layers and timeout is not None:
+            self._phase_ends = self.active_at + timeout
         if self._layers:
-            self.holds |= holds.LAYERED
-            timeout = self.settings.handshake_timeout
-            self._phase_ends = inf if timeout is None else self.active_at + timeout
-        self._ready_if_layers_are()
+            self._encode(b"")
+        if all(layer.ready for layer in self._layers):
+            self._layers_are_ready()
 
     def feed(self, data: bytes, now: float) -> None:
         """Take bytes from the peer; while closing they are discarded."""
         if self.state >= State.FLUSHING or (self._quiesced and self.holds & holds.DRAINING):
+            if self.holds & holds.HANDSHAKING:
+                self.decode(data)  # what waits can only be sent after the handshake
             return
         skipping = self.holds & holds.SKIPPING
         if not skipping:
             self.active_at = now
         if self._layers:
-            data = self._through_layers(data)
-        if data:
-            self._hold_input(data)
-            self.advance()
+            data = self.decode(data)
+        self.feed_decoded(data)
         if skipping and not self.holds & holds.SKIPPING:
             self.active_at = now
+
+    def feed_decoded(self, data: bytes) -> None:
+        """Take what has come up through the layers, perhaps nothing."""
+        if data:
+            self._hold_input(data)
+        if self.holds & holds.INPUT:
+            self.advance()
 
     def feed_eof(self) -> None:
         """Take the peer's EOF; it is delivered after what came before it."""
         if self._eof:
             return
         self._eof = True
+        problem = self._stream_ended() if self._layers else None
         if self.state is State.LINGERING:
             self._move(Event.FINISH)
-        elif self.state is State.OPENING:
-            self._break(ConnectionLost("end of input before the connection was open"))
+        elif problem is not None and (
+            self.state <= State.WRITE_ENDED or self.holds & holds.HANDSHAKING
+        ):
+            self._break(problem)
         elif self.state <= State.WRITE_ENDED:
             self.holds |= holds.INPUT
             self.advance()
@@ -144,10 +146,10 @@ class Connection(Sending):
             return
         if self._output_deadline() <= now:
             self._break(WriteTimeout(settings.write_timeout or 0))
-        elif self.state is State.OPENING:
-            self._break(HandshakeTimeout(settings.handshake_timeout or 0))
         elif self.state is State.FLUSHING:
             self._break(CloseTimeout(settings.close_timeout))
+        elif self.state is State.OPENING or self.holds & holds.HANDSHAKING:
+            self._break(HandshakeTimeout(settings.handshake_timeout or 0))
         elif self.state is State.LINGERING:
             self._move(Event.FINISH)
         elif self.holds & holds.BUSY:
@@ -161,8 +163,8 @@ class Connection(Sending):
         """The server drains: take what has arrived, deliver it, then ``quiesce``."""
         if self.draining:
             return
-        if self.state is State.OPENING:
-            self._break(ServerDraining())
+        if self.state is State.OPENING and not self._heard:
+            self.close(ServerDraining())
         self.draining = True
         self.holds |= holds.DRAINING
         self.note_change()
@@ -182,7 +184,9 @@ class Connection(Sending):
         self._ask(self.protocol.detached, None)
         self._owner.closed(self)
         self._move(Event.REPORT)
-        if self._made:
+        if isinstance(self.reason, HandshakeFailed | HandshakeTimeout):
+            self._owner.opening_failed(self.peer, self.reason)
+        if self.made:
             self._call(self.protocol.connection_lost, self.reason)
 
     def let_go(self, driver: Driver) -> None:
@@ -204,18 +208,9 @@ class Connection(Sending):
         """Whether bytes should be read from the peer now."""
         if self._eof:
             return False
-        if self.state <= State.WRITE_ENDED:
+        if State.OPEN <= self.state <= State.WRITE_ENDED:
             return not self.holds & holds.NO_READ
         return self.state <= State.LINGERING
-
-    @property
-    def wants_shutdown(self) -> bool:
-        """Whether our side should be shut down now."""
-        if self.buffered or self.sending_file:
-            return False
-        if self.state is State.FLUSHING:
-            return not self.holds & holds.BUSY
-        return self.state is State.WRITE_ENDED and not self.shut
 
     @property
     def deadline(self) -> float:
@@ -241,9 +236,13 @@ class Connection(Sending):
         """Make one callback if one is due; say whether to look again."""
         if self.holds & holds.BUSY or not State.OPEN <= self.state <= State.WRITE_ENDED:
             return False
-        if self.holds & holds.SWITCHING:
-            self._switch()
-            return True
+        if self.holds & (holds.SWITCHING | holds.STARTING):
+            if self.holds & holds.STARTING:
+                self._begin_handshake()
+                return True
+            if not self.holds & holds.HANDSHAKING:
+                self._switch()
+                return True
         if self._cross_water_marks():
             return True
         held = self.holds
@@ -261,7 +260,9 @@ class Connection(Sending):
             if not self._rest_read and not held & holds.NO_DELIVERY and not self._eof:
                 self._rest_read = True
                 for data in self._driver.read_rest():
-                    self._hold_input(data)
+                    data = self.decode(data) if self._layers else data
+                    if data:
+                        self._hold_input(data)
                 return True
             if not self._undelivered():
                 self._quiesced = True
@@ -317,7 +318,7 @@ class Connection(Sending):
     def _end_of_input(self, *, keep_open: bool) -> None:
         if self.state >= State.FLUSHING:
             return
-        if keep_open:
+        if keep_open and (self.can_write_eof or not self._layers):
             if self.state is State.WRITE_ENDED:
                 self._set_reason(ConnectionDone())
             if self.state is not State.READ_ENDED:  # as an earlier protocol has kept it
@@ -331,55 +332,30 @@ class Connection(Sending):
             self.wire.clear()
             self.count_output()
 
-    # Input
-
-    def _hold_input(self, data: bytes) -> None:
-        self.holds |= holds.INPUT
-        if self._input is None:
-            self._input = [data]
-        else:
-            self._input.append(data)
-
-    def _take_input(self) -> bytes:
-        chunks = self._input
-        assert chunks
-        data = chunks.pop(0)
-        if not chunks:
-            self._input = None
-            if not self._eof:
-                self.holds &= ~holds.INPUT
-        return data
-
-    def _undelivered(self) -> bool:
-        """Whether something that was received is still on its way to the protocol."""
-        return bool(self._input) or bool(self.holds & holds.FRAMES)
-
     def _waits_for_peer(self) -> bool:
         """Whether only the peer can make something happen (the idle clock runs)."""
-        not_reading = holds.PAUSED | holds.HIGH_WATER | holds.DRAINING
+        not_reading = holds.PAUSED | holds.HIGH_WATER | holds.DRAINING | holds.HANDSHAKING
         return self._blocked_at == inf and not self.holds & not_reading
 
-    def _through_layers(self, data: bytes) -> bytes:
-        try:
-            for layer in self._layers:
-                data = layer.receive(data)
-        except ConnectionClosed as reason:
-            self._break(reason)
-            return b""
-        self._ready_if_layers_are()
-        return data
-
-    def _ready_if_layers_are(self) -> None:
-        if self.state is State.OPENING and all(layer.ready for layer in self._layers):
+    def _layers_are_ready(self) -> None:
+        self.tls = next((layer.tls for layer in reversed(self._layers) if layer.tls), None)
+        if self.state is State.OPENING:
             self._move(Event.READY)
             self._owner.opened(self)
-            self._made = True
+            self.made = True
             self._call(self.protocol.connection_made)
-            self.advance()
+        else:
+            self.holds &= ~holds.HANDSHAKING
+            self.active_at = self._driver.time()
+            if self.state < State.FLUSHING:
+                self._phase_ends = inf
+                self._set_fast_limit()
+        self.advance()
 
     @property
     def stopped(self) -> bool:
         """Whether a receiver must not deliver its next frame now."""
-        if self.state >= State.FLUSHING or self.holds & (holds.PAUSED | holds.SWITCHING):
+        stopping = holds.PAUSED | holds.SWITCHING | holds.STARTING
+        if self.state >= State.FLUSHING or self.holds & stopping:
             return True
         return self.buffered > self.settings.high_water and self.protocol.auto_pause

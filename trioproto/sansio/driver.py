@@ -12,9 +12,12 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.connection import Connection
     from trioproto.sansio.errors import ConnectionClosed
+    from trioproto.sansio.layer import Layer
 
 
 class Driver(Protocol):
@@ -22,6 +25,9 @@ class Driver(Protocol):
 
     can_write_eof: bool
     """Whether one side can be ended alone."""
+
+    server_side: bool
+    """Whether the connection was accepted, and not made by us."""
 
     def time(self) -> float:
         """Return the time, in seconds, that deadlines are compared with."""
@@ -101,4 +107,14 @@ class Owner(Protocol):
 
     def report(self, peer: Address, reason: ConnectionClosed) -> None:
         """Log an error in user code, which is the ``__cause__`` of *reason*."""
+        ...
+
+    def opening_failed(self, peer: Address, reason: ConnectionClosed) -> None:
+        """Log that the layers of a connection could not agree with the peer."""
+        ...
+
+    def tls_layer(
+        self, context: SSLContext, server_hostname: str | None, server_side: bool
+    ) -> Layer:
+        """Make the layer for ``start_tls``."""
         ...

@@ -59,6 +59,15 @@ class ErrorLog:
         where = "" if peer is None else f", peer {peer}"
         logger.error("%s%s", reason, where, exc_info=exc)
 
+    def note(self, peer: Address | None, reason: ConnectionClosed) -> None:
+        """Log in one line what a peer did, or count it."""
+        count = self._current((type(reason), str(reason), 0))
+        if count.shown == TRACEBACKS:
+            count.hidden += 1
+            return
+        count.shown += 1
+        logger.warning("connection from %s: %s", peer, reason)
+
     def flush(self) -> None:
         """Show the counts of what was left out."""
         for key, count in self._counts.items():

@@ -34,8 +34,12 @@ FILE = 2048
 """A file has its place in the output, or is being sent."""
 SWITCHING = 4096
 """Another protocol takes over once the running callback has ended."""
+HANDSHAKING = 8192
+"""Layers were put in after the opening, and are not ready yet."""
+STARTING = 16384
+"""The same, and what had arrived before it has not been looked at yet."""
 
-NO_DELIVERY = PAUSED | HIGH_WATER | BUSY
+NO_DELIVERY = PAUSED | HIGH_WATER | BUSY | STARTING
 """Nothing is handed to the protocol."""
 NO_READ = NO_DELIVERY | INPUT | FRAMES | DRAINING
 """Nothing is read from the peer, so that what is kept stays bounded."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trioproto.sansio.tls_info import TLSInfo
 
 
 class Layer(ABC):
@@ -14,19 +18,33 @@ class Layer(ABC):
 
     ready: bool = True
     """Whether bytes of the side above may pass."""
+    ended: bool = False
+    """Whether the peer has ended its side within the layer: nothing more goes up."""
+    marks_end: bool = False
+    """Whether an end of input from below, without ``ended``, means that the stream was cut."""
+    half_close: bool = True
+    """Whether one side may be ended while the other goes on; known once ``ready``."""
+    tls: TLSInfo | None = None
+    """What the peers have agreed on, if this is TLS; known once ``ready``."""
 
     @abstractmethod
     def receive(self, data: bytes) -> bytes:
         """Take what came from below; return what goes up (perhaps nothing).
 
         Raises:
+            HandshakeFailed: before the layer was ready; ``output`` may have a last
+                word for the peer.
             ConnectionClosed: the peer broke the rules; the reason of the end.
         """
 
     @abstractmethod
-    def send(self, data: bytes) -> bytes:
+    def send(self, data: bytes | memoryview) -> bytes:
         """Take what comes from above; return what goes down."""
 
     def output(self) -> bytes:
         """Return bytes of the layer's own that are to go down, once."""
+        return b""
+
+    def end(self) -> bytes:
+        """End our side within the layer; return what tells the peer so."""
         return b""

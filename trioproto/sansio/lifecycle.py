@@ -59,7 +59,7 @@ class Event(Enum):
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.OPENING, Event.READY): State.OPEN,
-    (State.OPENING, Event.CLOSE): State.ENDED,
+    (State.OPENING, Event.CLOSE): State.FLUSHING,
     (State.OPENING, Event.BREAK): State.ENDED,
     (State.OPEN, Event.PEER_EOF): State.READ_ENDED,
     (State.OPEN, Event.WRITE_EOF): State.WRITE_ENDED,

@@ -7,19 +7,17 @@ of waiting bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING
 
 from trioproto.sansio import holds
 from trioproto.sansio.callbacks import Callbacks
 from trioproto.sansio.lifecycle import State
-from trioproto.sansio.outbound import OutboundBuffer
 
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.driver import Driver, Owner
-    from trioproto.sansio.layer import Layer
+    from trioproto.sansio.outbound import OutboundBuffer
     from trioproto.sansio.protocol import Protocol
     from trioproto.sansio.settings import Settings
 
@@ -30,15 +28,16 @@ class Sending(Callbacks):
     Attributes:
         sending_file: whether the driver sends a file just now, and what is
             written has to wait behind it.
+        shut: whether our side has been shut down.
         wire: what is to be sent: ``outbound`` itself, unless there are layers.
     """
 
     __slots__ = (
         "_blocked_at",
         "_counted",
-        "_layers",
         "_writing_paused",
         "sending_file",
+        "shut",
         "wire",
     )
 
@@ -50,11 +49,10 @@ class Sending(Callbacks):
         settings: Settings,
         peer: Address,
         local: Address,
-        layers: Iterable[Layer],
     ) -> None:
         super().__init__(protocol, owner, driver, settings, peer, local)
-        self._layers = tuple(layers)
-        self.wire = OutboundBuffer() if self._layers else self.outbound
+        self.wire: OutboundBuffer = self.outbound
+        self.shut = False
         self.sending_file = False
         self._writing_paused = False
         self._blocked_at = inf
@@ -68,22 +66,6 @@ class Sending(Callbacks):
         if self.wire is self.outbound:
             return self.outbound.size
         return self.outbound.size + self.wire.size
-
-    @property
-    def sendable(self) -> bool:
-        """Whether there is something to be sent now."""
-        return self.wire.sendable or (self.wire is not self.outbound and bool(self.outbound.size))
-
-    def encode_output(self) -> None:
-        """Pass what was written down through the layers, to ``wire``."""
-        if not self._layers:
-            return
-        data = b"".join(self.outbound.pieces)
-        self.outbound.clear()
-        for layer in reversed(self._layers):
-            data = layer.output() + (layer.send(data) if data else b"")
-        if data:
-            self.wire.append(data)
 
     # What the driver sent
 
@@ -125,17 +107,17 @@ class Sending(Callbacks):
         """Keep a place for a file: what is written from here on is sent after it."""
         self.sending_file = True
         self.holds |= holds.FILE
-        self.wire.raise_barrier()
+        self.outbound.raise_barrier()
 
     def file_is_next(self) -> bool:
         """Whether everything that was written before the file has been sent."""
-        return not self.wire.sendable
+        return not self.outbound.sendable
 
     def end_file(self) -> None:
         """Send on what has been written after the file."""
         self.sending_file = False
         self.holds &= ~holds.FILE
-        self.wire.lower_barrier()
+        self.outbound.lower_barrier()
         if self.state < State.ENDED:
             self.output_tried(0, self._driver.time())
             self.note_change()

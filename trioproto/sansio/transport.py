@@ -28,6 +28,8 @@ from trioproto.sansio.errors import (
 from trioproto.sansio.lifecycle import Event, State
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from trioproto.sansio.protocol import Protocol
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
@@ -47,6 +49,8 @@ class Transport(Books):
         timeout: seconds of silence after which ``timed_out`` is called, or
             ``None``.
         draining: whether the server drains.
+        tls: what the TLS handshake agreed on, or ``None`` without TLS.
+        proxy_header: the PROXY header that the connection came with, or ``None``.
 
     Attributes for drivers and receivers:
         tell: whether the driver wants ``changed()`` called. It does not while
@@ -134,7 +138,7 @@ class Transport(Books):
     @property
     def can_write_eof(self) -> bool:
         """Whether ``write_eof`` is supported."""
-        return self._driver.can_write_eof
+        raise NotImplementedError
 
     def write_eof(self) -> None:
         """End our side once everything waiting is sent; reading goes on.
@@ -144,7 +148,7 @@ class Transport(Books):
         Raises:
             NotSupported: this kind of stream cannot end one side alone.
         """
-        if not self._driver.can_write_eof:
+        if not self.can_write_eof:
             raise NotSupported("this stream cannot end one side alone")
         if self.state is State.OPEN or self.state is State.READ_ENDED:
             if self.state is State.READ_ENDED:
@@ -181,6 +185,43 @@ class Transport(Books):
 
     def belongs_to(self, protocol: Protocol) -> bool:
         """Whether *protocol* has this connection, or is about to take it over."""
+        raise NotImplementedError
+
+    def start_tls(
+        self,
+        context: SSLContext,
+        *,
+        server_hostname: str | None = None,
+        server_side: bool | None = None,
+    ) -> None:
+        """Go on in TLS: what is written from the call on is encrypted.
+
+        What was written before goes out as it is. The handshake begins when the
+        running callback has ended, and has to be done in ``handshake_timeout``
+        seconds; until then nothing is delivered, and what is written waits. Then
+        :attr:`tls` says what was agreed on, and the protocol goes on as before.
+        After ``switch_protocol`` in the same callback the new protocol's
+        ``connection_made`` is called only when the handshake is done.
+
+        Bytes that have arrived and were not delivered when the running callback
+        ends came in plain: somebody may have injected them. They are never
+        delivered; the connection is reset (``EarlyPlaintext``). A handshake that
+        fails ends the connection with ``HandshakeFailed`` or ``HandshakeTimeout``.
+        On a closing connection this does nothing.
+
+        Args:
+            context: for our side.
+            server_hostname: on a client, the name that is asked for and verified.
+            server_side: whether we are the server; by default as the connection
+                was made: accepted, or by ``connect``.
+
+        Raises:
+            RuntimeError: a handshake or a file is under way, or one side has ended.
+            ssl.SSLError: *context* is not for this side.
+            ValueError: *context* checks names and there is no *server_hostname*.
+
+        Origin: Twisted's ``startTLS``; RFC 3207, and section 6 for the injection.
+        """
         raise NotImplementedError
 
     # Ending

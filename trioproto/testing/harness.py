@@ -59,6 +59,7 @@ class Harness(Generic[P]):
     """
 
     can_write_eof = True
+    server_side = True
 
     def __init__(
         self,
@@ -204,19 +205,20 @@ class Harness(Generic[P]):
     def _flush(self) -> bool:
         """Send what the window allows; say whether the connection may have changed."""
         connection = self._open
-        before = connection.state, connection.buffered
-        connection.encode_output()
+        before = connection.state, connection.buffered, connection.sendable
         sent = self._send()
         connection.output_tried(sent, self._now)
         if connection.wants_shutdown:
             self.write_closed = True
             connection.shut_down()
         connection.advance()
-        return before != (connection.state, connection.buffered)
+        return before != (connection.state, connection.buffered, connection.sendable)
 
     def _send(self) -> int:
         sent = 0
-        wire = self._open.wire
+        connection = self._open
+        connection.encode_output()
+        wire = connection.wire
         while data := wire.peek():
             count = len(data) if self._window is None else min(len(data), self._window)
             if not count:
@@ -226,6 +228,7 @@ class Harness(Generic[P]):
             sent += count
             if self._window is not None:
                 self._window -= count
+            connection.encode_output()
         return sent
 
     def _refuse_async(self) -> None:

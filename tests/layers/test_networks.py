@@ -1,0 +1,123 @@
+"""Networks, as a user writes them, and who is in them."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trioproto.layers.networks import is_trusted, parse_networks
+from trioproto.layers.opening import Networks
+from trioproto.sansio.addresses import Credentials, TCPAddress, UnixAddress, UnknownAddress
+
+
+@pytest.mark.parametrize(
+    ("text", "networks"),
+    [
+        ("10.0.0.0/8", ["10.0.0.0/8"]),
+        ("10.0.0.1", ["10.0.0.1/32"]),
+        ("::1", ["::1/128"]),
+        ("fe80::/10", ["fe80::/10"]),
+        ("0.0.0.0/0,::/0", ["0.0.0.0/0", "::/0"]),
+        (" 10.0.0.0/8 , ::1,  192.168.1.5 ", ["10.0.0.0/8", "::1/128", "192.168.1.5/32"]),
+        ("::ffff:10.0.0.0/104", ["10.0.0.0/8"]),
+        ("::ffff:10.0.0.1", ["10.0.0.1/32"]),
+        ("::ffff:0:0/96", ["0.0.0.0/0"]),
+    ],
+)
+def test_networks_and_addresses_are_read(text: str, networks: list[str]) -> None:
+    assert parse_networks(text) == tuple(map(ip_network, networks))
+
+
+@pytest.mark.parametrize(
+    ("text", "bad"),
+    [
+        ("", ""),
+        (" ", ""),
+        ("10.0.0.0/8,", ""),
+        ("10.0.0.0/8,,::1", ""),
+        ("10.0.0.1/8", "10.0.0.1/8"),
+        ("::1/64", "::1/64"),
+        ("::1,10.0.0.0/33", "10.0.0.0/33"),
+        ("::/129,::1", "::/129"),
+        ("10.0.0.0/", "10.0.0.0/"),
+        ("10.0.0.0/8/8", "10.0.0.0/8/8"),
+        ("10.0.0.0/-8", "10.0.0.0/-8"),
+        ("10.0.0.0/+8", "10.0.0.0/+8"),
+        ("10.0.0.0/255.0.0.0", "10.0.0.0/255.0.0.0"),
+        ("10.0.0.0/0.255.255.255", "10.0.0.0/0.255.255.255"),
+        ("10.0.0", "10.0.0"),
+        ("010.0.0.0/8", "010.0.0.0/8"),
+        ("10.0.0.0 /8", "10.0.0.0 /8"),
+        ("10.0.0.0/8 ::1", "10.0.0.0/8 ::1"),
+        ("localhost", "localhost"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("unix", "unix"),
+        ("*", "*"),
+    ],
+)
+def test_what_is_no_network_is_refused_by_name(text: str, bad: str) -> None:
+    with pytest.raises(ValueError, match="is no network") as caught:
+        parse_networks(text)
+    assert str(caught.value).startswith(f"{bad!r} is no network")
+
+
+@pytest.mark.parametrize(
+    ("host", "networks", "trusted"),
+    [
+        ("10.1.2.3", "10.0.0.0/8", True),
+        ("11.1.2.3", "10.0.0.0/8", False),
+        ("10.0.0.1", "10.0.0.1", True),
+        ("10.0.0.2", "10.0.0.1", False),
+        ("10.0.0.2", "::1,10.0.0.2", True),
+        ("::1", "::1", True),
+        ("::2", "::1", False),
+        ("::1", "0.0.0.0/0", False),
+        ("1.2.3.4", "::/0", False),
+        ("::ffff:10.1.2.3", "10.0.0.0/8", True),
+        ("::ffff:a01:203", "10.0.0.0/8", True),
+        ("::ffff:11.1.2.3", "10.0.0.0/8", False),
+        ("::ffff:10.1.2.3", "::ffff:10.0.0.0/104", True),
+        ("10.1.2.3", "::ffff:10.0.0.0/104", True),
+        ("::ffff:10.1.2.3", "::/0", False),
+        ("::ffff:0.0.0.0", "0.0.0.0", True),
+        ("::ffff:0.0.0.0", "::/0", False),
+        ("fe80::1%eth0", "fe80::/10", True),
+        ("fe80::1%eth0", "fe80::1", True),
+        ("fec0::1%eth0", "fe80::/10", False),
+        ("::ffff:10.1.2.3%eth0", "10.0.0.0/8", True),
+        ("localhost", "0.0.0.0/0,::/0", False),
+        ("", "0.0.0.0/0,::/0", False),
+    ],
+)
+def test_a_peer_is_trusted_if_a_network_has_its_address(
+    host: str, networks: str, trusted: bool
+) -> None:
+    assert is_trusted(TCPAddress(host, 1), parse_networks(networks)) is trusted
+
+
+def test_without_a_network_no_address_is_trusted() -> None:
+    assert not is_trusted(TCPAddress("127.0.0.1", 1), ())
+
+
+@pytest.mark.parametrize("networks", [(), parse_networks("10.0.0.0/8")])
+def test_a_unix_peer_is_always_trusted_and_an_unknown_one_never(
+    networks: Networks,
+) -> None:
+    assert is_trusted(UnixAddress(""), networks)
+    assert is_trusted(UnixAddress("@a", Credentials(1, 2, 3)), networks)
+    assert not is_trusted(UnknownAddress(), networks)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 32), st.integers(0, 31))
+def test_an_address_is_in_a_network_if_they_begin_with_the_same_bits(
+    address: int, prefix: int, changed: int
+) -> None:
+    free = 32 - prefix
+    networks = parse_networks(f"{IPv4Address(address >> free << free)}/{prefix}")
+    assert is_trusted(TCPAddress(str(IPv4Address(address)), 1), networks)
+    other = IPv4Address(address ^ 1 << changed)
+    assert is_trusted(TCPAddress(str(other), 1), networks) is (changed < free)
+    assert is_trusted(TCPAddress(f"::ffff:{other}", 1), networks) is (changed < free)

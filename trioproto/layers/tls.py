@@ -1,0 +1,145 @@
+"""TLS as a layer: OpenSSL between two buffers in memory.
+
+So it runs in the same step as everything else, over any stream, and in tests
+without one. OpenSSL reads exactly one record at a time from its buffer: when
+that is empty after a read, nothing complete is left behind, and no further read
+has to fail to say so.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+from trioproto.sansio.errors import ConnectionLost, HandshakeFailed
+from trioproto.sansio.layer import Layer
+from trioproto.sansio.tls_info import TLSInfo
+
+RECORD = 16 * 1024
+"""Bytes of the largest record, and so of the most that one read gives."""
+
+
+class TLSLayer(Layer):
+    """One side of one TLS connection.
+
+    Args:
+        context: the certificates and rules; whoever changes it changes later
+            connections only.
+        server_side: which side this is.
+        server_hostname: the name that a client asks for, and that the server's
+            certificate must have if the context checks that.
+
+    Raises:
+        ssl.SSLError: the context is not for this side.
+        ValueError: the context checks host names, and there is none.
+
+    Origin: RFC 8446, RFC 5246; the memory buffers of Python's ``ssl`` module.
+    """
+
+    marks_end = True
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_hostname: str | None = None,
+    ) -> None:
+        self.ready = False
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(
+            self._incoming,
+            self._outgoing,
+            server_side=server_side,
+            server_hostname=server_hostname,
+        )
+        if not server_side:
+            self._shake_hands()  # a client has the first word
+
+    def receive(self, data: bytes) -> bytes:
+        """Take records; return what they hold."""
+        if self.ended:
+            return b""
+        incoming = self._incoming
+        incoming.write(data)
+        if not self.ready:
+            self._shake_hands()
+            if not self.ready:
+                return b""
+        chunks: list[bytes] = []
+        read = self._object.read
+        try:
+            while incoming.pending:
+                data = read(RECORD)
+                if not data:
+                    self.ended = True
+                    break
+                chunks.append(data)
+        except ssl.SSLWantReadError:
+            pass  # the last record is not whole yet, or held no data
+        except ssl.SSLZeroReturnError:
+            self.ended = True
+        except ssl.SSLError as exc:
+            raise _lost(exc) from exc
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def send(self, data: bytes | memoryview) -> bytes:
+        """Put data into records."""
+        write = self._object.write
+        try:
+            written = write(data)
+            while written < len(data):
+                written += write(memoryview(data)[written:])
+        except ssl.SSLError as exc:
+            raise _lost(exc) from exc
+        return self._outgoing.read()
+
+    def output(self) -> bytes:
+        """Return handshake records, tickets, answers to a change of keys."""
+        return self._outgoing.read() if self._outgoing.pending else b""
+
+    def end(self) -> bytes:
+        """Return the close_notify, once the handshake is done."""
+        if self.ready:
+            try:
+                self._object.unwrap()
+            except ssl.SSLError:
+                pass  # the peer's own close_notify is not here yet
+        return self.output()
+
+    def _shake_hands(self) -> None:
+        """Go on with the handshake, as far as the peer has answered."""
+        session = self._object
+        try:
+            session.do_handshake()
+        except ssl.SSLWantReadError:
+            return
+        except ssl.SSLError as exc:
+            raise HandshakeFailed(f"TLS handshake failed: {_in_words(exc)}") from exc
+        self.ready = True
+        self.half_close = session.version() == "TLSv1.3"
+        self.tls = _info(session)
+
+
+def _info(session: ssl.SSLObject) -> TLSInfo:
+    cipher = session.cipher()
+    return TLSInfo(
+        version=session.version() or "",
+        cipher=cipher[0] if cipher else "",
+        alpn=session.selected_alpn_protocol(),
+        server_name=getattr(session, "server_name", None) or session.server_hostname,
+        peer_certificate=session.getpeercert(),
+        peer_certificate_der=session.getpeercert(binary_form=True),
+        resumed=bool(session.session_reused),
+    )
+
+
+def _lost(exc: ssl.SSLError) -> ConnectionLost:
+    return ConnectionLost(f"TLS: {_in_words(exc)}")
+
+
+def _in_words(exc: ssl.SSLError) -> str:
+    """Say what OpenSSL means: ``CERTIFICATE_VERIFY_FAILED`` alone helps nobody."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return exc.verify_message
+    return (exc.reason or str(exc)).lower().replace("_", " ")
