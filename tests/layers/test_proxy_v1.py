@@ -172,6 +172,11 @@ def test_a_longer_line_is_refused_at_its_107th_byte(length: int) -> None:
         (b"PROXY UNKNOWN\n", 13, b"\n"),
         (b"PROXY UNKNOWN ignored\nGET /\r\n", 21, b"\n"),
         (b"PROXY UNKNOWN ignored\rGET /\r\n", 22, b"G"),
+        (b"PROXY UNKNOWN ignored\rGET /" + b"x" * 100, 22, b"G"),
+        (b"PROXY UNKNOWN ignored\nGET /" + b"x" * 100, 21, b"\n"),
+        (b"PROXY UNKNOWN ".ljust(105) + b"\rx\n", 106, b"x"),
+        (b"PROXY UNKNOWN ".ljust(106) + b"\r\n", 106, b"\r"),
+        (b"PROXY UNKNOWN ".ljust(106) + b"\n", 106, b"\n"),
     ],
 )
 def test_a_line_that_is_not_exactly_right_is_refused(

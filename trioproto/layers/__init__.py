@@ -1,9 +1,17 @@
-"""Layers between the stream and the protocol: pure, bytes in, bytes out.
+"""Layers between the stream and the protocol: pure, bytes in, bytes out."""
 
-The interface is :class:`~trioproto.sansio.layer.Layer`; the layers themselves
-(PROXY header, TLS, traffic log) come with the issues that need them.
-"""
-
+from trioproto.layers.networks import is_trusted, parse_networks
+from trioproto.layers.opening import Opening
+from trioproto.layers.proxy_header import ProxyHeader, ProxyHeaderDecoder
+from trioproto.layers.tls import TLSLayer
 from trioproto.sansio.layer import Layer
 
-__all__ = ["Layer"]
+__all__ = [
+    "Layer",
+    "Opening",
+    "ProxyHeader",
+    "ProxyHeaderDecoder",
+    "TLSLayer",
+    "is_trusted",
+    "parse_networks",
+]

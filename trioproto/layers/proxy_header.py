@@ -56,7 +56,8 @@ class ProxyHeader:
     ) -> ProxyHeader:
         """Make the header of a stream from *source* to *destination*.
 
-        The transport is the source's; of an unknown source nothing is said.
+        The transport is the source's. Of an unknown source nothing is said, which
+        not every receiver takes: HAProxy does in version 1 only.
         """
         match source:
             case TCPAddress():

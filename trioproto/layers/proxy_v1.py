@@ -46,17 +46,18 @@ def find_end(begun: bytes) -> int | None:
             of a CRLF, or is too long.
     """
     check_start(begun, START, "not PROXY and a space")
-    found = _LINE_END.search(begun, 0, LONGEST)
-    if found is not None and found.group() == b"\r\n":
-        return found.end()
-    if found is not None and found.group() == b"\n":
-        raise ProxyHeaderError("an LF without a CR", found.start(), b"\n")
-    if len(begun) >= LONGEST:
-        last = LONGEST - 1
-        raise ProxyHeaderError(f"no CRLF in {LONGEST} bytes", last, begun[last:LONGEST])
-    if found is not None and found.end() < len(begun):
-        after = found.end()
-        raise ProxyHeaderError("a CR without an LF", after, begun[after : after + 1])
+    begun = begun[:LONGEST]
+    found = _LINE_END.search(begun)
+    if found is not None:
+        end = found.end()
+        if found.group() == b"\r\n":
+            return end
+        if found.group() == b"\n":
+            raise ProxyHeaderError("an LF without a CR", end - 1, b"\n")
+        if end < len(begun):
+            raise ProxyHeaderError("a CR without an LF", end, begun[end : end + 1])
+    if len(begun) == LONGEST:
+        raise ProxyHeaderError(f"no CRLF in {LONGEST} bytes", LONGEST - 1, begun[-1:])
     return None
 
 

@@ -7,7 +7,7 @@ by the connection's task itself, in its own time, before there is a connection.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
@@ -17,7 +17,6 @@ from trioproto.sansio.errors import (
     ConnectionLost,
     HandshakeFailed,
     HandshakeTimeout,
-    ProxyHeaderError,
     ServerDraining,
 )
 
@@ -69,7 +68,7 @@ class Arrival:
             while True:
                 data = await self._receive()
                 if not data:
-                    raise self._cut_short()
+                    self._check_begun()
                 header = self._decoder.feed(bytes(data))
                 if header is not None:
                     return header, self._decoder.rest
@@ -77,8 +76,8 @@ class Arrival:
             raise ServerDraining
         raise HandshakeTimeout(self._timeout or 0)
 
-    def _cut_short(self) -> Exception:
-        begun = self._decoder.pending
-        if begun:
-            return ProxyHeaderError("it ends too early", begun)
-        return ConnectionLost("end of input before the connection was open")
+    def _check_begun(self) -> NoReturn:
+        """Take the end of input."""
+        if self._decoder.pending:
+            self._decoder.check_end()
+        raise ConnectionLost("end of input before the connection was open")

@@ -184,7 +184,9 @@ class Connection(Layered):
         self._ask(self.protocol.detached, None)
         self._owner.closed(self)
         self._move(Event.REPORT)
-        if isinstance(self.reason, HandshakeFailed | HandshakeTimeout):
+        if self._driver.server_side and isinstance(
+            self.reason, HandshakeFailed | HandshakeTimeout
+        ):
             self._owner.opening_failed(self.peer, self.reason)
         if self.made:
             self._call(self.protocol.connection_lost, self.reason)

@@ -120,6 +120,8 @@ def _but_begun(error: FramingError) -> dict[str, object]:
 def _same_error(came: object, expected: object) -> bool:
     if _is_error_type(expected):
         return type(came) is expected
+    if not isinstance(expected, FramingError):
+        return False
     given = {name: value for name, value in vars(expected).items() if not _left_empty(value)}
     return type(came) is type(expected) and given.items() <= vars(came).items()
 
