@@ -1,8 +1,11 @@
 """Twisted's Protocol and Factory on trio's structured concurrency."""
 
-from trioproto import endpoints, errors, framing
+from trioproto import endpoints, errors, framing, layers
+from trioproto.layers.proxy_header import ProxyHeader
 from trioproto.runtime.channel import FrameChannel
+from trioproto.runtime.client import connect
 from trioproto.runtime.factory import Factory
+from trioproto.runtime.reconnect import Reconnector, stay_connected
 from trioproto.runtime.run import run, run_protocol
 from trioproto.runtime.scope import DrainReport
 from trioproto.runtime.server import Server, open_server, serve
@@ -15,6 +18,7 @@ from trioproto.sansio.addresses import (
 )
 from trioproto.sansio.protocol import Protocol
 from trioproto.sansio.settings import Settings
+from trioproto.sansio.tls_info import TLSInfo
 from trioproto.sansio.transport import Transport
 
 __all__ = [
@@ -24,17 +28,23 @@ __all__ = [
     "Factory",
     "FrameChannel",
     "Protocol",
+    "ProxyHeader",
+    "Reconnector",
     "Server",
     "Settings",
     "TCPAddress",
+    "TLSInfo",
     "Transport",
     "UnixAddress",
     "UnknownAddress",
+    "connect",
     "endpoints",
     "errors",
     "framing",
+    "layers",
     "open_server",
     "run",
     "run_protocol",
     "serve",
+    "stay_connected",
 ]

@@ -210,8 +210,9 @@ class Factory(Generic[P]):
         """Count bytes that wait to be sent; above the limit, abort who has most."""
         self._buffered += change
         if change > 0 and self._buffered > limit:
-            worst = max(self.connections._protocols, key=lambda each: each.buffered)
-            worst.abort(OutboundOverflow(self._buffered, limit))
+            worst = max(self.connections._protocols, key=lambda each: each.buffered, default=None)
+            if worst is not None:
+                worst.abort(OutboundOverflow(self._buffered, limit))
 
     def flush_error_log(self) -> None:
         """Log the counts of errors that were not shown one by one."""

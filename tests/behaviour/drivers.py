@@ -481,7 +481,8 @@ def real_time() -> Iterator[None]:
 class SocketPeer(Peer):
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(False)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if connected.family != socket.AF_UNIX:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.raw = connected
         self.sock = trio.socket.from_stdlib_socket(connected)
         self.was_reset = False

@@ -1,7 +1,9 @@
 """Measure trioproto against uvloop, asyncio, Twisted and plain trio, in one run.
 
-    nox -s bench                                   # all of it, about eight minutes
+    nox -s bench                                   # all of it, about fifteen minutes
     python -m tests.benchmarks --only echo_1k,lines_16
+    python -m tests.benchmarks --only tls_small,tls_64k,tls_handshakes,tls_idle
+    python -m tests.benchmarks --only accept,forward_64k
     python -m tests.benchmarks --only framing      # decoding alone, half a minute
     python -m tests.benchmarks --quick             # a look at whether all of it works
     python -m tests.benchmarks --list
@@ -26,6 +28,22 @@ of a server that is kept busy all the time: they follow from the throughput, and
 
 "framing" is decoding alone, with neither sockets nor servers: see `framing.py`.
 
+Over TLS all speak version 1.3 with the same cipher and group, which the generator prescribes, and
+with a certificate that is made for the run. Each server has freed one large block of memory before
+it begins: without that uvloop is 2.5 times slower until its first connection has ended
+(`servers/common.py` tells why). A handshake is a full one, never a session resumed; it counts once
+a line has been answered and both sides have said their end. It costs the generator as much as the
+server, or more: the row "CPU" of the targets compares what the servers spent on one.
+
+A connection is "accepted" once its line has been answered and the server has closed it.
+
+A forwarder has its core for itself; the echo server behind it, in C, is on a third core, or on the
+generator's where there are only two. Its CPU time then counts as the generator's. socat's is that
+of all its processes.
+
+TLS needs OpenSSL's headers (Debian: libssl-dev) and trustme, the forwarders need socat. What cannot
+be measured without them is left out, and says so.
+
 Memory is what the server's resident set grows by, for each further connection that has been used
 once. The targets are those that the project has set itself; nothing fails when one is not
 reached, only when something could not be measured at all. This is no test and pytest never
@@ -44,7 +62,8 @@ from pathlib import Path
 
 from . import framing, machine, report
 from .measure import Results, run
-from .scenarios import SCENARIOS, Scenario
+from .scenario import Scenario
+from .scenarios import SCENARIOS
 
 QUICK_IDLE = 1_000
 FRAMING = "framing"

@@ -17,7 +17,7 @@ from . import framing_contenders as by
 from .framing_chunks import ChunkCosts, measure_chunks
 from .framing_inputs import INT32, LENGTH_FIELD, LINES, NETSTRINGS, Input
 from .report import NOTHING, Row, table
-from .scenarios import Target
+from .scenario import Target
 
 SLICE = 0.05
 """Seconds that a decoder has in a round."""

@@ -7,7 +7,10 @@ import os
 import platform
 import resource
 import shutil
+import ssl
 import subprocess
+from collections.abc import Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -19,15 +22,18 @@ CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 
 PACKAGES = ("trioproto", "trio", "uvloop", "twisted", "tricycle", "anyio")
 
+GENERATOR = HERE / "loadgen"
+LIMIT = HERE / "servers" / "limit.c"
+
 
 class Unavailable(Exception):
     """Something that the suite needs is not on this machine."""
 
 
-def cores() -> tuple[int, int]:
-    """The server's core and the generator's; the same twice where there is only one."""
+def cores() -> tuple[int, int, int]:
+    """The server's core, the generator's and a backend's; the last again where they are fewer."""
     usable = sorted(os.sched_getaffinity(0))
-    return usable[0], usable[min(1, len(usable) - 1)]
+    return usable[0], usable[min(1, len(usable) - 1)], usable[min(2, len(usable) - 1)]
 
 
 def cache_directory() -> Path:
@@ -37,29 +43,68 @@ def cache_directory() -> Path:
     return CACHE
 
 
-def build(source: Path) -> Path:
-    """Compile one file of C, unless this very text has been compiled before.
+@cache
+def generator() -> Path:
+    """The load generator, which speaks TLS if it can be compiled with it.
 
     Raises:
         Unavailable: there is no compiler, or it refuses.
     """
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
-    program = cache_directory() / f"{source.stem}-{digest}"
+    with_tls = ("-DWITH_TLS", "-lssl", "-lcrypto") if has_openssl() else ()
+    return build("loadgen", sorted(GENERATOR.glob("*.[ch]")), with_tls)
+
+
+@cache
+def limit() -> Path:
+    """The server in C.
+
+    Raises:
+        Unavailable: there is no compiler, or it refuses.
+    """
+    return build("limit", [LIMIT])
+
+
+@cache
+def has_openssl() -> bool:
+    """Whether OpenSSL's headers are there.
+
+    Raises:
+        Unavailable: there is no compiler.
+    """
+    command = [_compiler(), "-E", "-x", "c", "-"]
+    text = "#include <openssl/ssl.h>\n"
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    return done.returncode == 0
+
+
+def build(name: str, sources: Sequence[Path], options: Sequence[str] = ()) -> Path:
+    """Compile files of C, headers among them, unless these very texts have been compiled before.
+
+    Raises:
+        Unavailable: there is no compiler, or it refuses.
+    """
+    texts = [source.read_bytes() for source in sources]
+    digest = hashlib.sha256(b"\0".join([*texts, *map(str.encode, options)])).hexdigest()[:12]
+    program = cache_directory() / f"{name}-{digest}"
     if program.exists():
         return program
+    unfinished = program.with_suffix(f".{os.getpid()}")
+    files = [source for source in sources if source.suffix == ".c"]
+    command = [_compiler(), "-O2", "-o", str(unfinished), *map(str, files), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Unavailable(f"{name} could not be compiled:\n{done.stderr}")
+    return unfinished.rename(program)
+
+
+def _compiler() -> str:
     compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     if compiler is None:
         raise Unavailable(
             "the load generator is written in C and no C compiler (cc, gcc or clang) was found; "
             "install one, for example Debian's gcc and libc6-dev"
         )
-    unfinished = program.with_suffix(f".{os.getpid()}")
-    done = subprocess.run(
-        [compiler, "-O2", "-o", unfinished, source], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise Unavailable(f"{source.name} could not be compiled:\n{done.stderr}")
-    return unfinished.rename(program)
+    return compiler
 
 
 def open_files_limit() -> int:
@@ -77,6 +122,7 @@ def facts() -> dict[str, object]:
         "architecture": platform.machine(),
         "cpu_count": os.cpu_count(),
         "usable_cpus": len(os.sched_getaffinity(0)),
+        "openssl": ssl.OPENSSL_VERSION,
         "tcp_congestion_control": CONGESTION.read_text().strip() if CONGESTION.exists() else None,
     }
 

@@ -6,8 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
 
-from .processes import Measured, MeasurementFailed, Server, serving
-from .scenarios import LIMIT, Broadcast, Contender, IdleMemory, Scenario, Target, Throughput
+from .processes import Measured, MeasurementFailed, Server, lacking, serving
+from .scenario import (
+    LIMIT,
+    Broadcast,
+    Contender,
+    IdleMemory,
+    Scenario,
+    Target,
+    Throughput,
+    Visits,
+)
 
 BUSY = 0.9
 
@@ -32,9 +41,13 @@ class Sample:
 
 @dataclass
 class Results:
-    """What the rounds of a scenario gave: a server either has all its rounds or a failure."""
+    """What the rounds of a scenario gave: a server either has all its rounds or a failure.
+
+    ``left_out`` says what is lacking to measure any.
+    """
 
     scenario: Scenario
+    left_out: str | None = None
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     complaints: dict[str, str] = field(default_factory=dict)  # last words on standard error
@@ -53,20 +66,29 @@ class Results:
 
     def target_ratio(self, target: Target) -> float | None:
         """What is held against the target's bound: made of the medians."""
-        if not target.own_cpu:
-            return self.ratio(target.server, target.reference)
-        servers = target.server, target.reference, LIMIT
-        if not all(map(self.rounds, servers)):
+        names = _compared(target)
+        if not all(map(self.rounds, names)):
             return None
-        return _own_cpu_ratio(*(median(_cpu(s) for s in self.rounds(name)) for name in servers))
+        figure = _figure(target)
+        return _ratio(target, *(median(map(figure, self.rounds(name))) for name in names))
 
     def ratios(self, target: Target) -> list[float]:
         """Each round's own ratio: how far the rounds agree."""
-        ours, theirs = self.rounds(target.server), self.rounds(target.reference)
-        if target.own_cpu:
-            rounds = zip(ours, theirs, self.rounds(LIMIT), strict=False)
-            return [_own_cpu_ratio(*map(_cpu, samples)) for samples in rounds]
-        return [o.value / t.value for o, t in zip(ours, theirs, strict=False) if t.value]
+        figure = _figure(target)
+        rounds = zip(*(self.rounds(name) for name in _compared(target)), strict=False)
+        return [_ratio(target, *map(figure, samples)) for samples in rounds]
+
+
+def _compared(target: Target) -> list[str]:
+    return [target.server, target.reference, *([LIMIT] if target.own_cpu else [])]
+
+
+def _figure(target: Target) -> Callable[[Sample], float]:
+    return _cpu if target.cpu or target.own_cpu else _value
+
+
+def _value(sample: Sample) -> float:
+    return sample.value
 
 
 def _cpu(sample: Sample) -> float:
@@ -74,15 +96,20 @@ def _cpu(sample: Sample) -> float:
     return sample.cpu_us
 
 
-def _own_cpu_ratio(ours: float, theirs: float, limit: float) -> float:
-    return (theirs - limit) / max(ours - limit, 0.01)
+def _ratio(target: Target, ours: float, theirs: float, limit: float = 0.0) -> float:
+    """How many times ours is theirs; of CPU times, theirs is ours."""
+    if target.cpu or target.own_cpu:
+        return (theirs - limit) / max(ours - limit, 0.01)
+    return ours / max(theirs, 0.01)
 
 
 def run(
     scenario: Scenario, rounds: int, seconds: float, progress: Callable[[str], None]
 ) -> Results:
     """Alternate the servers, each in a new process every time; who fails is left out."""
-    results = Results(scenario)
+    results = Results(scenario, lacking(scenario))
+    if results.left_out:
+        return results
     for number in range(1, rounds + 1):
         for contender in scenario.contenders:
             if contender.name not in results.failures:
@@ -94,7 +121,7 @@ def run(
 def _one_round(results: Results, contender: Contender, seconds: float) -> str:
     scenario = results.scenario
     try:
-        with serving(contender) as server:
+        with serving(scenario, contender) as server:
             sample = _measure(scenario, contender, server, seconds)
             if complaint := server.complaint():
                 results.complaints[contender.name] = complaint
@@ -109,6 +136,8 @@ def _measure(scenario: Scenario, contender: Contender, server: Server, seconds: 
     match scenario.measurement:
         case Throughput() as wanted:
             return _throughput(wanted, contender.idle, server, seconds)
+        case Visits() as wanted:
+            return _visits(wanted, server, seconds)
         case Broadcast() as wanted:
             return _broadcast(wanted, server, seconds)
         case IdleMemory() as wanted:
@@ -122,8 +151,13 @@ def _throughput(wanted: Throughput, idle: int, server: Server, seconds: float) -
     )
     if held:
         held.check()
-    cpu_us = result.server_cpu / max(1, result.requests) * 1e6
-    return _sample(result, result.requests / result.seconds, cpu_us)
+    return _rate(result)
+
+
+def _visits(wanted: Visits, server: Server, seconds: float) -> Sample:
+    return _rate(
+        server.load("visits", seconds=seconds, c=wanted.connections, b=wanted.size, l=wanted.size)
+    )
 
 
 def _broadcast(wanted: Broadcast, server: Server, seconds: float) -> Sample:
@@ -142,6 +176,11 @@ def _idle_memory(wanted: IdleMemory, server: Server) -> Sample:
     first.check()
     rest.check()
     return Sample(grown / wanted.connections)
+
+
+def _rate(result: Measured) -> Sample:
+    cpu_us = result.server_cpu / max(1, result.requests) * 1e6
+    return _sample(result, result.requests / result.seconds, cpu_us)
 
 
 def _sample(result: Measured, value: float, cpu_us: float) -> Sample:

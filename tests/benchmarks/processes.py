@@ -6,18 +6,19 @@ import json
 import os
 import re
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from . import machine
-from .scenarios import Contender
+from . import certificates, machine
+from .scenario import Contender, Scenario
 
 STARTING_SECONDS = 20.0
 OPENING_SECONDS = 60.0  # ten thousand connections, with a slow server
@@ -106,8 +107,8 @@ class Generator(Process):
     """The program in C, working on one server."""
 
     def __init__(self, server: Server, mode: str, **options: float) -> None:
-        command: list[str | Path] = [machine.build(machine.HERE / "loadgen.c"), mode]
-        for option, value in {"p": server.port, "s": server.pid, **options}.items():
+        command: list[str | Path] = [machine.generator(), mode]
+        for option, value in {**server.options, **options}.items():
             command += [f"-{option}", str(value)]
         super().__init__(command, machine.cores()[1])
 
@@ -130,12 +131,11 @@ class Holder(Generator):
             raise MeasurementFailed(f"closed {lost} of {self._connections} idle connections")
 
 
-class Server(Process):
-    """A server that is ready, with the generators that work on it; it is ended before they are."""
+class Listening(Process):
+    """A process that says on which port it listens, before anything else."""
 
-    def __init__(self, contender: Contender) -> None:
-        self._generators: list[Generator] = []
-        super().__init__(_command(contender), machine.cores()[0])
+    def __init__(self, command: list[str | Path], core: int) -> None:
+        super().__init__(command, core)
         try:
             self.port = self._read_port()
         except BaseException:
@@ -148,6 +148,34 @@ class Server(Process):
         if found is None:
             raise MeasurementFailed(f"named no port: {said!r}")
         return int(found[1])
+
+
+class Backend(Listening):
+    """The echo server in C, where forwarders forward to."""
+
+    def __init__(self) -> None:
+        super().__init__([machine.limit(), "echo"], machine.cores()[2])
+
+
+class Server(Listening):
+    """A server that is ready, with the generators that work on it; it is ended before they are.
+
+    ``options`` are what every generator is told of it.
+    """
+
+    def __init__(
+        self, contender: Contender, *, tls: bool = False, backend: Backend | None = None
+    ) -> None:
+        self._generators: list[Generator] = []
+        command = _command(contender)
+        if tls:
+            command += certificates.pair()
+        if backend:
+            command.append(str(backend.port))
+        super().__init__(command, machine.cores()[0])
+        self.options = {"p": self.port, "s": self.pid, "t": int(tls)}
+        if backend and machine.cores()[2] == machine.cores()[1]:
+            self.options["e"] = backend.pid  # its time is taken from the generator's
 
     def load(self, mode: str, *, seconds: float, **options: float) -> Measured:
         """Run a generator: it opens, checks, warms up and measures."""
@@ -190,19 +218,38 @@ class Server(Process):
 
 def _command(contender: Contender) -> list[str | Path]:
     if contender.module == "limit":
-        return [machine.build(machine.HERE / "servers" / "limit.c")]
+        return [machine.limit(), contender.mode]
     return [sys.executable, "-m", f"{__package__}.servers.{contender.module}", contender.mode]
 
 
+def lacking(scenario: Scenario) -> str | None:
+    """What is not on this machine and keeps a scenario from being measured, if anything.
+
+    Raises:
+        Unavailable: there is no compiler, so none can be measured.
+    """
+    if scenario.tls and not machine.has_openssl():
+        return "the load generator speaks no TLS: OpenSSL's headers (libssl-dev) are not installed"
+    if scenario.tls and not certificates.can_be_made():
+        return "trustme, which makes the certificate, is not installed"
+    for program in scenario.programs:
+        if shutil.which(program) is None:
+            return f"{program} is not installed"
+    return None
+
+
 @contextmanager
-def serving(contender: Contender) -> Iterator[Server]:
+def serving(scenario: Scenario, contender: Contender) -> Iterator[Server]:
     """Start a contender; what it complained of is added to a failure."""
-    server = Server(contender)
-    try:
-        yield server
-    except MeasurementFailed as error:
-        if complaint := server.complaint():
-            raise MeasurementFailed(f"{error} (it said: {complaint})") from error
-        raise
-    finally:
-        server.close()
+    with ExitStack() as processes:
+        backend = Backend() if scenario.forwarded else None
+        if backend:
+            processes.callback(backend.close)
+        server = Server(contender, tls=scenario.tls, backend=backend)
+        processes.callback(server.close)
+        try:
+            yield server
+        except MeasurementFailed as error:
+            if complaint := server.complaint():
+                raise MeasurementFailed(f"{error} (it said: {complaint})") from error
+            raise

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from statistics import median
 
 from .measure import Results, Sample
-from .scenarios import Target
+from .scenario import Target
 
 NOTHING = "-"
 Row = Sequence[str]
@@ -29,12 +29,15 @@ def table(rows: Iterable[Row], left: int = 1) -> str:
 def scenario_text(results: Results) -> str:
     """One scenario: a row a server, a row a target, and what went wrong."""
     scenario = results.scenario
+    title = f"{scenario.name}: {scenario.title}"
+    if results.left_out:
+        return f"{title}\nLEFT OUT: {results.left_out}\n"
     head = (
         "server", scenario.measurement.unit, f"to {scenario.reference}", "CPU us",
         "p50 us", "p99 us", "server busy", "generator busy",
     )  # fmt: skip
     rows = [head, *(_server_row(results, c.name) for c in scenario.contenders)]
-    parts = [f"{scenario.name}: {scenario.title}", table(rows), targets_text([results])]
+    parts = [title, table(rows), targets_text([results])]
     parts += [f"FAILED {name}: {why}" for name, why in results.failures.items()]
     parts += [f"note: {name} said: {what}" for name, what in results.complaints.items()]
     parts += _disturbed(results)
@@ -79,7 +82,7 @@ def _target_row(results: Results, target: Target) -> Row:
         return NOTHING if ratio is None else "yes" if scenario.reached(ratio, bound) else "NO"
 
     return (
-        scenario.name, target.server, target.reference + ", own CPU" * target.own_cpu,
+        scenario.name, target.server, target.against,
         NOTHING if ratio is None else f"{ratio:.2f}",
         f"{min(each):.2f}..{max(each):.2f}" if each else NOTHING,
         f"{sign} {target.bound:.2f}", verdict(target.bound),
@@ -96,6 +99,7 @@ def as_data(results: Results) -> dict[str, object]:
         "unit": scenario.measurement.unit,
         "more_is_better": scenario.measurement.more_is_better,
         "measurement": asdict(scenario.measurement),
+        "left_out": results.left_out,
         "servers": {
             c.name: {
                 "median": results.value(c.name),

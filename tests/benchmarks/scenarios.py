@@ -2,111 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
-POLL = "trioproto poll"
-STREAM = "trioproto stream"
-UVLOOP = "uvloop Protocol"
-TWISTED = "Twisted"
-SERVE_TCP = "trio serve_tcp"
-LIMIT = "C epoll (the limit)"
-
-LINE = 64
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A server: the name that is shown, and the module and mode that run it.
-
-    ``idle`` connections are opened and held while it is measured. A module ``limit`` is the
-    program in C.
-    """
-
-    name: str
-    module: str
-    mode: str
-    idle: int = 0
-
-
-@dataclass(frozen=True)
-class Target:
-    """A bound on the ratio of one server's value to another's.
-
-    With ``own_cpu`` it is how many times more the reference spends on a request by itself: its
-    CPU time less that of the program in C, which does nothing but the system calls. Where these
-    are dear, a ratio of throughputs says more of the kernel than of the servers, and cannot pass
-    what the program in C reaches.
-    """
-
-    server: str
-    reference: str
-    bound: float
-    goal: float | None = None
-    own_cpu: bool = False
-
-
-@dataclass(frozen=True)
-class Throughput:
-    """Messages a second in a closed loop; ``line`` is a line's length, 0 for raw bytes."""
-
-    size: int
-    line: int = 0
-    connections: int = 50
-
-    unit = "req/s"
-    more_is_better = True
-
-
-@dataclass(frozen=True)
-class IdleMemory:
-    """Resident memory that each of ``connections`` costs, after ``first`` have warmed it up."""
-
-    connections: int = 2_000
-    first: int = 200
-
-    unit = "bytes/conn"
-    more_is_better = False
-
-
-@dataclass(frozen=True)
-class Broadcast:
-    """The server's CPU time for each recipient of a line."""
-
-    connections: int = 1_000
-    size: int = LINE
-
-    unit = "CPU us/rcpt"
-    more_is_better = False
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One table: servers that are alternated, how they are measured, what is to be reached.
-
-    The first target's reference is the one that all rows are compared with.
-    """
-
-    name: str
-    title: str
-    measurement: Throughput | IdleMemory | Broadcast
-    contenders: tuple[Contender, ...]
-    targets: tuple[Target, ...]
-
-    @property
-    def reference(self) -> str:
-        return self.targets[0].reference
-
-    def reached(self, ratio: float, bound: float) -> bool:
-        return ratio >= bound if self.measurement.more_is_better else ratio <= bound
-
-    def scaled_down(self, most: int) -> Scenario:
-        """The same with at most so many idle connections, for a quick look."""
-        contenders = tuple(replace(c, idle=min(c.idle, most)) for c in self.contenders)
-        measurement = self.measurement
-        if isinstance(measurement, IdleMemory):
-            measurement = replace(measurement, connections=min(measurement.connections, most))
-        return replace(self, measurement=measurement, contenders=contenders)
-
+from .listener_scenarios import LISTENER_SCENARIOS
+from .scenario import (
+    ASYNCIO,
+    LIMIT,
+    LINE,
+    POLL,
+    SERVE_TCP,
+    STREAM,
+    TWISTED,
+    UVLOOP,
+    Broadcast,
+    Contender,
+    IdleMemory,
+    Scenario,
+    Target,
+    Throughput,
+)
 
 ECHO_1K = Scenario(
     "echo_1k",
@@ -118,8 +30,8 @@ ECHO_1K = Scenario(
         Contender(TWISTED, "on_twisted", "echo"),
         Contender(SERVE_TCP, "on_trio", "echo"),
         Contender(STREAM, "on_trioproto", "stream"),
-        Contender("asyncio Protocol", "on_asyncio", "echo"),
-        Contender(LIMIT, "limit", ""),
+        Contender(ASYNCIO, "on_asyncio", "echo"),
+        Contender(LIMIT, "limit", "echo"),
     ),
     (
         Target(POLL, UVLOOP, 0.70, goal=0.85),
@@ -142,7 +54,7 @@ ECHO_64K = Scenario(
         Contender(POLL, "on_trioproto", "echo"),
         Contender(UVLOOP, "on_uvloop", "echo"),
         Contender(SERVE_TCP, "on_trio", "echo"),
-        Contender(LIMIT, "limit", ""),
+        Contender(LIMIT, "limit", "echo"),
     ),
     (Target(POLL, UVLOOP, 0.85),),
 )
@@ -226,4 +138,5 @@ BROADCAST = Scenario(
 
 SCENARIOS = (
     ECHO_1K, ECHO_64K, LINES_16, ASYNC_1, ASYNC_16, IDLE_MEMORY, IDLE_10K, BROADCAST,
+    *LISTENER_SCENARIOS,
 )  # fmt: skip

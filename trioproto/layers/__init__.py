@@ -2,7 +2,7 @@
 
 from trioproto.layers.networks import is_trusted, parse_networks
 from trioproto.layers.opening import Opening
-from trioproto.layers.proxy_header import ProxyHeader, ProxyHeaderDecoder
+from trioproto.layers.proxy_header import ProxyHeader, ProxyHeaderDecoder, TLVType
 from trioproto.layers.tls import TLSLayer
 from trioproto.sansio.layer import Layer
 
@@ -12,6 +12,7 @@ __all__ = [
     "ProxyHeader",
     "ProxyHeaderDecoder",
     "TLSLayer",
+    "TLVType",
     "is_trusted",
     "parse_networks",
 ]

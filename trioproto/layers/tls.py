@@ -37,6 +37,11 @@ class TLSLayer(Layer):
 
     marks_end = True
 
+    @property
+    def talks(self) -> bool:  # type: ignore[override]
+        """Whether there are records of OpenSSL's own."""
+        return self._outgoing.pending > 0
+
     def __init__(
         self,
         context: ssl.SSLContext,
@@ -44,6 +49,8 @@ class TLSLayer(Layer):
         server_side: bool,
         server_hostname: str | None = None,
     ) -> None:
+        if context.check_hostname and not (server_side or server_hostname):
+            raise ValueError("the context checks the server's name: give server_hostname")
         self.ready = False
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -53,12 +60,14 @@ class TLSLayer(Layer):
             server_side=server_side,
             server_hostname=server_hostname,
         )
+        self._read = self._object.read
+        self._write = self._object.write
         if not server_side:
             self._shake_hands()  # a client has the first word
 
     def receive(self, data: bytes) -> bytes:
         """Take records; return what they hold."""
-        if self.ended:
+        if self.ended or self.failure is not None:
             return b""
         incoming = self._incoming
         incoming.write(data)
@@ -67,29 +76,33 @@ class TLSLayer(Layer):
             if not self.ready:
                 return b""
         chunks: list[bytes] = []
-        read = self._object.read
+        read = self._read
         try:
             while incoming.pending:
                 data = read(RECORD)
                 if not data:
                     self.ended = True
                     break
+                if not (chunks or incoming.pending):
+                    return data
                 chunks.append(data)
         except ssl.SSLWantReadError:
             pass  # the last record is not whole yet, or held no data
         except ssl.SSLZeroReturnError:
             self.ended = True
         except ssl.SSLError as exc:
-            raise _lost(exc) from exc
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            self.failure = _lost(exc)
+            if not chunks:
+                raise self.failure from exc
+            self.failure.__cause__ = exc
+        return b"".join(chunks)
 
     def send(self, data: bytes | memoryview) -> bytes:
         """Put data into records."""
-        write = self._object.write
         try:
-            written = write(data)
+            written = self._write(data)
             while written < len(data):
-                written += write(memoryview(data)[written:])
+                written += self._write(memoryview(data)[written:])
         except ssl.SSLError as exc:
             raise _lost(exc) from exc
         return self._outgoing.read()
@@ -142,4 +155,6 @@ def _in_words(exc: ssl.SSLError) -> str:
     """Say what OpenSSL means: ``CERTIFICATE_VERIFY_FAILED`` alone helps nobody."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         return exc.verify_message
+    if exc.reason == "CALLBACK_FAILED":  # that of a server with several certificates
+        return "no certificate for the name that was asked for"
     return (exc.reason or str(exc)).lower().replace("_", " ")

@@ -77,8 +77,8 @@ class Books:
 
     @property
     def may_write(self) -> bool:
-        """Whether a write is sent and not discarded."""
-        return self.state is State.OPEN or self.state is State.READ_ENDED
+        """Whether a write is sent, now or after the handshake, and not discarded."""
+        return self.state <= State.READ_ENDED
 
     def note_change(self) -> None:
         """Have the driver look at all of us, not at the output only."""
@@ -101,7 +101,7 @@ class Books:
         state = self.state = next_state(self.state, event)
         self.holds = (self.holds & ~holds.NOT_OPEN) | (0 if state is State.OPEN else holds.NOT_OPEN)
         self._set_fast_limit()
-        if not self.holds & holds.HANDSHAKING:
+        if state >= State.FLUSHING or not self.holds & holds.HANDSHAKING:
             self._phase_ends = inf
         if state is State.FLUSHING:
             allowance = self.settings.close_timeout + self.buffered / 65536

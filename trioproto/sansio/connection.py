@@ -83,6 +83,7 @@ class Connection(Layered):
             self._encode(b"")
         if all(layer.ready for layer in self._layers):
             self._layers_are_ready()
+            self.advance()
 
     def feed(self, data: bytes, now: float) -> None:
         """Take bytes from the peer; while closing they are discarded."""
@@ -94,37 +95,30 @@ class Connection(Layered):
         if not skipping:
             self.active_at = now
         if self._layers:
-            data = self.decode(data)
-        self.feed_decoded(data)
+            self.feed_decoded(self.decode(data))
+        else:
+            self._hold_input(data)
+            self.advance()
         if skipping and not self.holds & holds.SKIPPING:
             self.active_at = now
-
-    def feed_decoded(self, data: bytes) -> None:
-        """Take what has come up through the layers, perhaps nothing."""
-        if data:
-            self._hold_input(data)
-        if self.holds & holds.INPUT:
-            self.advance()
 
     def feed_eof(self) -> None:
         """Take the peer's EOF; it is delivered after what came before it."""
         if self._eof:
             return
         self._eof = True
-        problem = self._stream_ended() if self._layers else None
         if self.state is State.LINGERING:
             self._move(Event.FINISH)
-        elif problem is not None and (
-            self.state <= State.WRITE_ENDED or self.holds & holds.HANDSHAKING
-        ):
-            self._break(problem)
+        elif self.holds & holds.HANDSHAKING:
+            self._break(self._handshake_cut_off())
         elif self.state <= State.WRITE_ENDED:
             self.holds |= holds.INPUT
             self.advance()
 
     def lost(self, cause: BaseException) -> None:
         """Take a broken stream."""
-        if self.state is State.LINGERING:
+        done = self.state is State.FLUSHING and self._only_farewell_waits
+        if self.state is State.LINGERING or done:
             # Everything was sent; a peer that resets instead of closing is no loss.
             self._move(Event.FINISH)
             return
@@ -148,7 +142,7 @@ class Connection(Layered):
             self._break(WriteTimeout(settings.write_timeout or 0))
         elif self.state is State.FLUSHING:
             self._break(CloseTimeout(settings.close_timeout))
-        elif self.state is State.OPENING or self.holds & holds.HANDSHAKING:
+        elif self.holds & holds.HANDSHAKING:
             self._break(HandshakeTimeout(settings.handshake_timeout or 0))
         elif self.state is State.LINGERING:
             self._move(Event.FINISH)
@@ -184,9 +178,7 @@ class Connection(Layered):
         self._ask(self.protocol.detached, None)
         self._owner.closed(self)
         self._move(Event.REPORT)
-        if self._driver.server_side and isinstance(
-            self.reason, HandshakeFailed | HandshakeTimeout
-        ):
+        if self._driver.server_side and isinstance(self.reason, HandshakeFailed | HandshakeTimeout):
             self._owner.opening_failed(self.peer, self.reason)
         if self.made:
             self._call(self.protocol.connection_lost, self.reason)
@@ -273,9 +265,17 @@ class Connection(Layered):
         elif held & holds.INPUT and not held & holds.NO_DELIVERY:
             self.holds &= ~holds.INPUT
             if self._eof:
-                self._call_eof_received()
+                self._deliver_eof()
             return True
         return False
+
+    def _deliver_eof(self) -> None:
+        """Tell the protocol of the peer's end, or end, if the stream was only cut."""
+        problem = self._stream_cut_off() if self._layers else None
+        if problem is None:
+            self._call_eof_received()
+        else:
+            self._break(problem)
 
     def switch_protocol(self, protocol: Protocol) -> None:
         """Hand the connection over to *protocol*."""
@@ -341,18 +341,16 @@ class Connection(Layered):
 
     def _layers_are_ready(self) -> None:
         self.tls = next((layer.tls for layer in reversed(self._layers) if layer.tls), None)
+        self.holds &= ~holds.HANDSHAKING
         if self.state is State.OPENING:
             self._move(Event.READY)
             self._owner.opened(self)
             self.made = True
             self._call(self.protocol.connection_made)
-        else:
-            self.holds &= ~holds.HANDSHAKING
+        elif self.state < State.FLUSHING:
             self.active_at = self._driver.time()
-            if self.state < State.FLUSHING:
-                self._phase_ends = inf
-                self._set_fast_limit()
-        self.advance()
+            self._phase_ends = inf
+            self._set_fast_limit()
 
     @property
     def stopped(self) -> bool:

@@ -25,6 +25,9 @@ WINDOW = 60.0
 KINDS = 256
 """Different errors that are told apart; the oldest is forgotten first."""
 
+_PEER = -1
+"""In place of a line: it was a peer's doing."""
+
 _Key: TypeAlias = tuple[type[BaseException], str, int]
 
 
@@ -61,7 +64,7 @@ class ErrorLog:
 
     def note(self, peer: Address | None, reason: ConnectionClosed) -> None:
         """Log in one line what a peer did, or count it."""
-        count = self._current((type(reason), str(reason), 0))
+        count = self._current((type(reason), str(reason), _PEER))
         if count.shown == TRACEBACKS:
             count.hidden += 1
             return
@@ -88,10 +91,12 @@ class ErrorLog:
 
     def _show_hidden(self, key: _Key, count: _Count) -> None:
         if count.hidden:
-            kind, file, line = key
-            logger.error(
-                "%s at %s:%d: %d more, without traceback", kind.__name__, file, line, count.hidden
-            )
+            kind, where, line = key
+            if line == _PEER:
+                logger.warning("connections: %s: %d more", where, count.hidden)
+            else:
+                shown = "%s at %s:%d: %d more, without traceback"
+                logger.error(shown, kind.__name__, where, line, count.hidden)
             count.hidden = 0
 
 

@@ -35,9 +35,9 @@ FILE = 2048
 SWITCHING = 4096
 """Another protocol takes over once the running callback has ended."""
 HANDSHAKING = 8192
-"""Layers were put in after the opening, and are not ready yet."""
+"""The layers are not ready: what is written waits."""
 STARTING = 16384
-"""The same, and what had arrived before it has not been looked at yet."""
+"""A layer was put in, and what had arrived before it has not been looked at yet."""
 
 NO_DELIVERY = PAUSED | HIGH_WATER | BUSY | STARTING
 """Nothing is handed to the protocol."""

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from trioproto.sansio.errors import ConnectionClosed
     from trioproto.sansio.tls_info import TLSInfo
 
 
@@ -24,8 +25,13 @@ class Layer(ABC):
     """Whether an end of input from below, without ``ended``, means that the stream was cut."""
     half_close: bool = True
     """Whether one side may be ended while the other goes on; known once ``ready``."""
+    failure: ConnectionClosed | None = None
+    """What ended the layer after it had given up what came whole before that."""
     tls: TLSInfo | None = None
     """What the peers have agreed on, if this is TLS; known once ``ready``."""
+
+    talks: bool = True
+    """Whether ``output`` has to be asked after each ``receive``."""
 
     @abstractmethod
     def receive(self, data: bytes) -> bytes:
@@ -34,7 +40,9 @@ class Layer(ABC):
         Raises:
             HandshakeFailed: before the layer was ready; ``output`` may have a last
                 word for the peer.
-            ConnectionClosed: the peer broke the rules; the reason of the end.
+            ConnectionClosed: the peer broke the rules; the reason of the end. If
+                something came whole before that, it is returned, and the reason
+                is the ``failure``.
         """
 
     @abstractmethod

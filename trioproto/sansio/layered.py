@@ -20,6 +20,7 @@ from trioproto.sansio.errors import (
     ConnectionLost,
     EarlyPlaintext,
     HandshakeFailed,
+    OutboundOverflow,
 )
 from trioproto.sansio.lifecycle import Event, State
 from trioproto.sansio.outbound import OutboundBuffer
@@ -35,10 +36,16 @@ if TYPE_CHECKING:
     from trioproto.sansio.settings import Settings
 
 
+RECORDS = 4096
+"""Bytes that layers put around what is passed down ahead, at most."""
+_NOT_SAID = -1
+"""In place of the size of a farewell."""
+
+
 class Layered(Sending):
     """The part of a connection that passes bytes through its layers."""
 
-    __slots__ = ("_eof", "_heard", "_input", "_layers", "_said_farewell")
+    __slots__ = ("_eof", "_farewell", "_heard", "_input", "_layers")
 
     def __init__(
         self,
@@ -54,11 +61,11 @@ class Layered(Sending):
         self._layers = tuple(layers)
         if self._layers:
             self.wire = OutboundBuffer()
-            self.holds |= holds.LAYERED
+            self.holds |= holds.LAYERED | holds.HANDSHAKING
         self._input: list[bytes] | None = None
         self._eof = False
         self._heard = False
-        self._said_farewell = not self._layers
+        self._farewell = _NOT_SAID if self._layers else 0
 
     def _layers_are_ready(self) -> None:
         """Go on to the protocol."""
@@ -79,7 +86,6 @@ class Layered(Sending):
                 self._encode(data)
                 outbound.sent(len(data))
             if self._farewell_due:
-                self._said_farewell = True
                 self._say_farewell()
         except ConnectionClosed as reason:
             self._break(reason.with_traceback(None))
@@ -102,17 +108,25 @@ class Layered(Sending):
         data = b""
         for layer in reversed(self._layers):
             data = (layer.send(data) if data else b"") + layer.end()
+        self._farewell = len(data)
         if data:
             self.wire.append(data)
 
     @property
     def _farewell_due(self) -> bool:
         """Whether the layers should end our side now: everything else is on the wire."""
-        if self._said_farewell or self.outbound.size or self.sending_file:
+        if self._farewell != _NOT_SAID or self.outbound.size or self.sending_file:
             return False
         if self.state is State.FLUSHING:
             return not self.holds & (holds.BUSY | holds.HANDSHAKING)
         return self.state is State.WRITE_ENDED
+
+    @property
+    def _only_farewell_waits(self) -> bool:
+        """Whether the peer has ended its side, and has got all of ours but that we end too."""
+        if not self._layers or self._farewell == _NOT_SAID or self.outbound.size:
+            return False
+        return self._layers[-1].ended and self.wire.size <= self._farewell
 
     @property
     def sendable(self) -> bool:
@@ -140,36 +154,70 @@ class Layered(Sending):
     # Up
 
     def decode(self, data: bytes) -> bytes:
-        """Pass what came from the peer up; return what is for the protocol."""
+        """Pass what came from the peer up; return what is for the protocol.
+
+        What is to be done besides is done by ``feed_decoded``, with what this returns.
+        """
         layers = self._layers
         try:
             for layer in layers:
                 data = layer.receive(data)
-            self._encode(b"")
+            for layer in layers:
+                if layer.talks:
+                    self._pass_own_output_down()
         except HandshakeFailed as reason:
             self._refuse(reason.with_traceback(None))
             return b""
         except ConnectionClosed as reason:
             self._break(reason.with_traceback(None))
             return b""
-        if layers[-1].ended and not self._eof:
-            self._eof = True
-            self.holds |= holds.INPUT
-        if self.state is State.OPENING or self.holds & holds.HANDSHAKING:
+        if self.holds & holds.HANDSHAKING:
             self._heard = True
             if all(layer.ready for layer in layers):
                 self._layers_are_ready()
+        if layers[-1].ended and not self._eof:
+            self._eof = True
+            self.holds |= holds.INPUT
+        elif layers[-1].failure is not None:
+            self.holds |= holds.INPUT
         return data
 
-    def _stream_ended(self) -> ConnectionClosed | None:
-        """Return what is wrong if the stream below the layers ends now."""
-        if self.state is State.OPENING or self.holds & holds.HANDSHAKING:
-            if self._heard:
-                return HandshakeFailed("the peer ended the connection in the handshake")
-            return ConnectionLost("end of input before the connection was open")
-        if self.settings.require_close_notify and any(layer.marks_end for layer in self._layers):
-            return ConnectionLost("end of input without close_notify: the stream may be cut")
-        return None
+    def feed_decoded(self, data: bytes) -> None:
+        """Take what ``decode`` has returned, perhaps nothing."""
+        if data:
+            self._hold_input(data)
+        self.advance()
+        for layer in self._layers:
+            if layer.failure is not None:
+                self._break(layer.failure.with_traceback(None))
+
+    def _pass_own_output_down(self) -> None:
+        """Have the layers' own answers sent, but not after our side has ended.
+
+        A peer that asks for answers, and does not read them, may not fill our memory.
+        """
+        if self._farewell != _NOT_SAID:
+            for layer in self._layers:
+                layer.output()
+            return
+        self._encode(b"")
+        limit = max(self.settings.max_buffered, 2 * AHEAD + RECORDS)
+        if self.wire.size > limit:
+            self._break(OutboundOverflow(self.wire.size, limit))
+
+    def _handshake_cut_off(self) -> ConnectionClosed:
+        """Return what it means that the stream has ended before the layers were ready."""
+        if self._heard:
+            return HandshakeFailed("the peer ended the connection in the handshake")
+        return ConnectionLost("end of input before the connection was open")
+
+    def _stream_cut_off(self) -> ConnectionClosed | None:
+        """Return what is wrong if the stream below the layers has ended, and they have not."""
+        if self._layers[-1].ended or not self.settings.require_close_notify:
+            return None
+        if not any(layer.marks_end for layer in self._layers):
+            return None
+        return ConnectionLost("end of input without close_notify: the stream may be cut")
 
     def _refuse(self, reason: HandshakeFailed) -> None:
         """Send the layers' last word, and close: nothing else can be sent any more."""
@@ -179,7 +227,7 @@ class Layered(Sending):
             pass  # a lower layer is not ready to pass it
         self.outbound.clear()
         self.count_output()
-        self._said_farewell = True
+        self._farewell = 0
         self.holds &= ~holds.HANDSHAKING
         self._set_reason(reason)
         if self.state < State.FLUSHING:
@@ -212,7 +260,7 @@ class Layered(Sending):
         else:
             self.wire, self.outbound = self.outbound, OutboundBuffer()
         self._layers += (layer,)
-        self._said_farewell = False
+        self._farewell = _NOT_SAID
         self.holds |= holds.LAYERED | holds.HANDSHAKING | holds.STARTING
         self._set_fast_limit()
         self._encode(b"")

@@ -1,5 +1,6 @@
 /* An echo server that does nothing but the system calls: the limit of what the others can reach,
- * and the measure of the generator (if it is no faster than they are, they were not measured). */
+ * and the measure of the generator (if it is no faster than they are, they were not measured).
+ * With "once" it closes each connection when it has answered. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -8,12 +9,14 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 static char buffer[64 * 1024];
+static int once;
 
 static void watch(int epoll, int fd)
 {
@@ -27,16 +30,17 @@ static void echo(int fd)
     ssize_t got = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
     if (got < 0 && errno == EAGAIN)
         return;
-    if (got <= 0 || send(fd, buffer, (size_t)got, MSG_NOSIGNAL) < got)
+    if (got <= 0 || send(fd, buffer, (size_t)got, MSG_NOSIGNAL) < got || once)
         close(fd);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
     struct epoll_event events[256];
     socklen_t length = sizeof address;
     int on = 1, epoll = epoll_create1(0), listener = socket(AF_INET, SOCK_STREAM, 0);
+    once = argc > 1 && !strcmp(argv[1], "once");
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* inherited by the accepted */

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import cast
 
-from .common import BACKLOG, HOST, announce, main
+from .common import BACKLOG, HOST, announce, main, tls_context
 
 Start = Callable[[], Awaitable[asyncio.Server]]
 
@@ -18,6 +18,14 @@ class Echo(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.transport.write(data)
+
+
+class Once(Echo):
+    """Answer once, and close."""
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+        self.transport.close()
 
 
 class Split(Echo):
@@ -41,11 +49,12 @@ async def readline(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 async def start_protocol(protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
     loop = asyncio.get_running_loop()
-    return await loop.create_server(protocol, HOST, 0, backlog=BACKLOG)
+    return await loop.create_server(protocol, HOST, 0, backlog=BACKLOG, ssl=tls_context())
 
 
 MODES: Mapping[str, Start] = {
     "echo": partial(start_protocol, Echo),
+    "once": partial(start_protocol, Once),
     "split": partial(start_protocol, Split),
     "readline": partial(asyncio.start_server, readline, HOST, 0, backlog=BACKLOG),
 }

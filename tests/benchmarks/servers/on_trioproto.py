@@ -10,15 +10,22 @@ import trioproto
 from trioproto import Factory, Protocol
 from trioproto.framing import LineOnlyReceiver, LineReceiver
 
-from .common import GREETING, HOST, announce, main
+from .common import GREETING, HOST, announce, main, pair
 
-ENDPOINT = f"tcp:0:interface={HOST}"
 MANY = 20_000
 
 
 class Echo(Protocol):
     def data_received(self, data: bytes) -> None:
         self.transport.write(data)
+
+
+class Once(Protocol):
+    """Answer once, and close."""
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+        self.transport.close()
 
 
 class Lines(LineReceiver):
@@ -57,9 +64,16 @@ class BroadcastBytes(Broadcast):
             member.transport.write(data)
 
 
+def endpoint() -> str:
+    if not pair():
+        return f"tcp:0:interface={HOST}"
+    key, certificate = (path.replace("\\", r"\\").replace(":", r"\:") for path in pair())
+    return f"tls:0:interface={HOST}:privateKey={key}:certKey={certificate}"
+
+
 def poll(factory: Factory[Any]) -> None:
     """Serve over the poll driver; ``run`` prints the address itself."""
-    trioproto.run(factory, ENDPOINT)
+    trioproto.run(factory, endpoint())
 
 
 async def stream(factory: Factory[Any]) -> None:
@@ -76,6 +90,7 @@ if __name__ == "__main__":
         {
             "echo": lambda: poll(Factory(Echo)),
             "echo-many": lambda: poll(Factory(Echo, max_connections=MANY)),
+            "once": lambda: poll(Factory(Once)),
             "stream": lambda: trio.run(stream, Factory(Echo)),
             "stream-many": lambda: trio.run(stream, Factory(Echo, max_connections=MANY)),
             "lines": lambda: poll(Factory(Lines)),
