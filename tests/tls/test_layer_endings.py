@@ -59,9 +59,7 @@ class TestClose:
 
     @pytest.mark.parametrize("size", [1, 16_384, 16_385, 100_000, 300_000])
     @pytest.mark.parametrize("window", [1000, 16_406, 40_000, None])
-    def test_loses_nothing_of_what_waits(
-        self, version: str, size: int, window: int | None
-    ) -> None:
+    def test_loses_nothing_of_what_waits(self, version: str, size: int, window: int | None) -> None:
         protocol = Recorder(data_received=lambda self: self.transport.write(bytes(size)))
         talk = talking(protocol, version, window=0)
         talk.to_server(talk.client.encrypt(b"go"))
@@ -379,9 +377,7 @@ class TestTruncation:
     """An end of the stream that is no end of TLS: somebody may have cut it."""
 
     @pytest.mark.parametrize("said", [b"", b"a whole record"])
-    def test_is_a_loss(
-        self, version: str, said: bytes, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_is_a_loss(self, version: str, said: bytes, caplog: pytest.LogCaptureFixture) -> None:
         protocol = Recorder(eof_received=never)
         talk = talking(protocol, version)
         if said:

@@ -204,9 +204,7 @@ class TestAnUpgrade:
         assert "unknown ca" in str(protocol.reason)
         assert one_warning(caplog)
 
-    def test_may_be_refused_by_us(
-        self, version: str, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_may_be_refused_by_us(self, version: str, caplog: pytest.LogCaptureFixture) -> None:
         protocol = Upgrading(for_server(asks=True))
         talk = told_to(protocol, Client(for_client(version)))
         talk.exchange()
@@ -498,8 +496,12 @@ class TestAHandshakeThatGoesOn:
         assert type(protocol.reason) is ConnectionLost
         assert nothing_logged(caplog)
 
-    @pytest.mark.parametrize(("end", "kind"), [("abort", ConnectionAborted), ("cancel", ServerCancelled)])
-    def test_may_be_ended_by_us(self, end: str, kind: type, caplog: pytest.LogCaptureFixture) -> None:
+    @pytest.mark.parametrize(
+        ("end", "kind"), [("abort", ConnectionAborted), ("cancel", ServerCancelled)]
+    )
+    def test_may_be_ended_by_us(
+        self, end: str, kind: type, caplog: pytest.LogCaptureFixture
+    ) -> None:
         protocol = Upgrading()
         talk = told_to(protocol)
         talk.harness.feed(talk.client.output()[:9])
@@ -589,7 +591,7 @@ class TestACloseRightAfterTheCall:
         assert b"good bye" not in talk.harness.take()
 
     @pytest.mark.parametrize("early", [b"", b"evil"])
-    def test_does_not_wait_for_a_handshake_that_nothing_waits_for(self, early: bytes) -> None:
+    def test_ends_in_time_also_if_nothing_waits(self, early: bytes) -> None:
         class Bare(Upgrading):
             def upgrade(self) -> None:
                 super().upgrade()
@@ -690,14 +692,14 @@ class TestAnotherProtocolInTheSameCallback:
 
 
 class TestADrain:
-    @pytest.mark.parametrize("said", [0, 1, 100, None])
+    @pytest.mark.parametrize("said", [1, 100, None])
     @BOTH
-    def test_lets_the_handshake_finish(self, version: str, said: int | None) -> None:
+    def test_lets_a_handshake_that_has_begun_finish(self, version: str, said: int | None) -> None:
+        """As one from the start of the connection: the client sees a clean end."""
         protocol = Upgrading()
         talk = told_to(protocol, Client(for_client(version)))
         hello = talk.client.output()
-        if said != 0:
-            talk.harness.feed(hello[:said])
+        talk.harness.feed(hello[:said])
         talk.harness.drain()
         assert not talk.transport.closing
         if said is not None:
@@ -712,9 +714,9 @@ class TestADrain:
     def test_answers_what_came_with_the_end_of_the_handshake(self) -> None:
         protocol = Upgrading()
         talk = told_to(protocol)
+        talk.to_server(talk.client.output())
         talk.harness.drain()
         while not talk.client.shaken:
-            talk.to_server(talk.client.output())
             talk.to_client()
         talk.to_server(talk.client.output() + talk.client.encrypt(b"MAIL\r\nRCPT\r\n"))
         talk.to_client()
@@ -722,13 +724,27 @@ class TestADrain:
         assert talk.client.received == b"OK MAIL\r\nOK RCPT\r\n"
         assert talk.client.ended
 
-    def test_is_not_held_by_a_silent_client(self) -> None:
+    @pytest.mark.parametrize("said", [0, 1, 100])
+    def test_is_not_held_by_a_silent_client(self, said: int) -> None:
         protocol = Upgrading()
         talk = told_to(protocol)
+        talk.to_server(talk.client.output()[:said])
         talk.harness.drain()
         talk.harness.advance(10.1)
         assert talk.harness.lost
-        assert "quiesce" not in protocol.heard
+
+    def test_lets_a_last_word_out_after_the_handshake(self) -> None:
+        class Polite(Upgrading):
+            def quiesce(self) -> None:
+                self.transport.write(b"421 bye\r\n")
+                self.transport.close()
+
+        talk = told_to(Polite())
+        talk.to_server(talk.client.output())
+        talk.harness.drain()
+        talk.exchange()
+        assert talk.client.received == b"421 bye\r\n"
+        assert talk.client.ended
 
 
 class TestOurSideAsAClient:
@@ -746,9 +762,7 @@ class TestOurSideAsAClient:
         def data_received(self, data: bytes) -> None:
             self.received += data
             if data == GO:
-                self.transport.start_tls(
-                    self.context, server_hostname=self.name, server_side=False
-                )
+                self.transport.start_tls(self.context, server_hostname=self.name, server_side=False)
                 self.transport.write(b"hello")
 
         def connection_lost(self, reason: Any) -> None:

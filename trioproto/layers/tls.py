@@ -37,11 +37,6 @@ class TLSLayer(Layer):
 
     marks_end = True
 
-    @property
-    def talks(self) -> bool:  # type: ignore[override]
-        """Whether there are records of OpenSSL's own."""
-        return self._outgoing.pending > 0
-
     def __init__(
         self,
         context: ssl.SSLContext,
@@ -67,35 +62,61 @@ class TLSLayer(Layer):
 
     def receive(self, data: bytes) -> bytes:
         """Take records; return what they hold."""
+        incoming = self._incoming
+        if self.news:
+            return self._receive_carefully(data)
+        # The common case: one whole record, with data, and nothing to be said to it.
+        incoming.write(data)
+        try:
+            data = self._read(RECORD)
+        except ssl.SSLError as exc:
+            return self._take_error(exc, [])
+        if data and not incoming.pending and not self._outgoing.pending:
+            return data
+        return self._read_all([data])
+
+    def _receive_carefully(self, data: bytes) -> bytes:
+        """Take records when the handshake is not done, or something is about to change."""
         if self.ended or self.failure is not None:
             return b""
-        incoming = self._incoming
-        incoming.write(data)
-        if not self.ready:
+        self._incoming.write(data)
+        opening = not self.ready
+        if opening:
             self._shake_hands()
             if not self.ready:
                 return b""
-        chunks: list[bytes] = []
-        read = self._read
+        data = self._read_all([])
+        self.news = self.news or opening
+        return data
+
+    def _read_all(self, chunks: list[bytes]) -> bytes:
+        """Read on until nothing whole is left; *chunks* have been read already."""
+        incoming = self._incoming
+        self.ended = bool(chunks) and not chunks[-1]
         try:
-            while incoming.pending:
-                data = read(RECORD)
-                if not data:
-                    self.ended = True
-                    break
-                if not (chunks or incoming.pending):
-                    return data
+            while incoming.pending and not self.ended:
+                data = self._read(RECORD)
                 chunks.append(data)
-        except ssl.SSLWantReadError:
-            pass  # the last record is not whole yet, or held no data
-        except ssl.SSLZeroReturnError:
-            self.ended = True
+                self.ended = not data
         except ssl.SSLError as exc:
-            self.failure = _lost(exc)
-            if not chunks:
-                raise self.failure from exc
-            self.failure.__cause__ = exc
+            return self._take_error(exc, chunks)
+        self._note_news()
         return b"".join(chunks)
+
+    def _take_error(self, exc: ssl.SSLError, chunks: list[bytes]) -> bytes:
+        """Take what reading has raised; not all of it is an error."""
+        if isinstance(exc, ssl.SSLZeroReturnError):
+            self.ended = True
+        elif not isinstance(exc, ssl.SSLWantReadError):
+            self.failure = _lost(exc)
+            self.failure.__cause__ = exc
+            if not any(chunks):
+                raise self.failure
+        self._note_news()
+        return b"".join(chunks)
+
+    def _note_news(self) -> None:
+        self.news = self.ended or self.failure is not None or self._outgoing.pending > 0
 
     def send(self, data: bytes | memoryview) -> bytes:
         """Put data into records."""

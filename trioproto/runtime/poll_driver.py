@@ -145,22 +145,24 @@ class PollDriver(BaseDriver):
             return False
         if self.deadline_entry is None and connection.timeout is not None:
             return False
-        connection.encode_output()
-        wire = connection.wire
-        data = wire.peek()
-        if data is not None:
+        if connection.outbound.size:
+            data = connection.encode_quickly()
+            if data is None:
+                return False
             try:
                 sent = self._socket.send(data)
             except BlockingIOError:
-                return False
+                sent = 0
             except OSError as exc:
                 connection.lost(exc)
                 return False
-            wire.sent(sent)
-            if connection.buffered:
+            if sent < len(data):
+                connection.wire.append(data[sent:])
                 return False
+        elif connection.wire.size:
+            return False
         connection.tell = True
-        return not connection.holds & ~holds.LAYERED
+        return True
 
     def _decoded(self, data: bytes) -> None:
         """Take what has come up through the layers when more has happened on the way."""

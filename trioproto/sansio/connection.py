@@ -203,7 +203,8 @@ class Connection(Layered):
         if self._eof:
             return False
         if State.OPEN <= self.state <= State.WRITE_ENDED:
-            return not self.holds & holds.NO_READ
+            held = self.holds & holds.NO_READ
+            return not held or (held == holds.DRAINING and bool(self.holds & holds.HANDSHAKING))
         return self.state <= State.LINGERING
 
     @property
@@ -250,7 +251,7 @@ class Connection(Layered):
             if self._input:
                 self._call(self.protocol.data_received, self._take_input())
                 return True
-        if held & holds.DRAINING and not self._quiesced:
+        if held & holds.DRAINING and not (self._quiesced or held & holds.HANDSHAKING):
             if not self._rest_read and not held & holds.NO_DELIVERY and not self._eof:
                 self._rest_read = True
                 for data in self._driver.read_rest():

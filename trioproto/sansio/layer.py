@@ -30,8 +30,8 @@ class Layer(ABC):
     tls: TLSInfo | None = None
     """What the peers have agreed on, if this is TLS; known once ``ready``."""
 
-    talks: bool = True
-    """Whether ``output`` has to be asked after each ``receive``."""
+    news: bool = True
+    """Whether the last ``receive`` has changed anything above, or there may be ``output``."""
 
     @abstractmethod
     def receive(self, data: bytes) -> bytes:

@@ -90,6 +90,23 @@ class Layered(Sending):
         except ConnectionClosed as reason:
             self._break(reason.with_traceback(None))
 
+    def encode_quickly(self) -> bytes | None:
+        """Take all that waits, encoded, if that is little and nothing is ahead of it."""
+        outbound = self.outbound
+        if outbound.size > AHEAD or outbound.head is not None or self.wire.size:
+            return None
+        pieces = outbound.pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        outbound.size = 0
+        try:
+            for layer in reversed(self._layers):
+                data = layer.send(data)
+        except ConnectionClosed as reason:
+            self._break(reason.with_traceback(None))
+            return None
+        return data
+
     def encode_part(self, data: bytes) -> None:
         """Pass a part of a file down, ahead of what was written after it."""
         self._encode(data)
@@ -158,19 +175,27 @@ class Layered(Sending):
 
         What is to be done besides is done by ``feed_decoded``, with what this returns.
         """
-        layers = self._layers
+        news = False
         try:
-            for layer in layers:
+            for layer in self._layers:
                 data = layer.receive(data)
-            for layer in layers:
-                if layer.talks:
-                    self._pass_own_output_down()
+                if layer.news:
+                    news = True
+            if news:
+                self._pass_own_output_down()
         except HandshakeFailed as reason:
             self._refuse(reason.with_traceback(None))
             return b""
         except ConnectionClosed as reason:
             self._break(reason.with_traceback(None))
             return b""
+        if news:
+            self._look_at_layers()
+        return data
+
+    def _look_at_layers(self) -> None:
+        """See what has changed in the layers."""
+        layers = self._layers
         if self.holds & holds.HANDSHAKING:
             self._heard = True
             if all(layer.ready for layer in layers):
@@ -180,7 +205,6 @@ class Layered(Sending):
             self.holds |= holds.INPUT
         elif layers[-1].failure is not None:
             self.holds |= holds.INPUT
-        return data
 
     def feed_decoded(self, data: bytes) -> None:
         """Take what ``decode`` has returned, perhaps nothing."""
@@ -207,7 +231,7 @@ class Layered(Sending):
 
     def _handshake_cut_off(self) -> ConnectionClosed:
         """Return what it means that the stream has ended before the layers were ready."""
-        if self._heard:
+        if self._heard or self.state is not State.OPENING:
             return HandshakeFailed("the peer ended the connection in the handshake")
         return ConnectionLost("end of input before the connection was open")
 
