@@ -100,7 +100,10 @@ class Books:
         """Take the transition, and keep what follows from the state in step."""
         state = self.state = next_state(self.state, event)
         self.holds = (self.holds & ~holds.NOT_OPEN) | (0 if state is State.OPEN else holds.NOT_OPEN)
-        self._set_fast_limit()
+        if state is State.OPEN or state is State.READ_ENDED:
+            self._set_fast_limit()
+        else:
+            self._fast_limit = -1
         if state >= State.FLUSHING or not self.holds & holds.HANDSHAKING:
             self._phase_ends = inf
         if state is State.FLUSHING:
@@ -113,7 +116,7 @@ class Books:
 
     def _set_fast_limit(self) -> None:
         """Set how many bytes may wait before a write has to look closer."""
-        if not self.may_write or self.holds & holds.HANDSHAKING:
+        if self.holds & holds.HANDSHAKING:
             self._fast_limit = -1
         elif self.holds & holds.LAYERED:
             self._fast_limit = min(OFFER_SIZE, self.settings.max_buffered - 3 * AHEAD)

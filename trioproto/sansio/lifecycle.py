@@ -12,7 +12,7 @@ all that is left to do is ``connection_lost``.
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum, auto
+from enum import IntEnum, auto
 
 
 class State(IntEnum):
@@ -36,7 +36,7 @@ class State(IntEnum):
     """``connection_lost`` has been called."""
 
 
-class Event(Enum):
+class Event(IntEnum):
     """What can happen to a connection."""
 
     READY = auto()
