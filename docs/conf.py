@@ -42,16 +42,30 @@ napoleon_custom_sections = ["Returns"]  # as it is written, not as "type: what"
 nitpicky = True
 # Other projects' names, and our own type variables and aliases, have no page here.
 nitpick_ignore_regex = [
-    ("py:.*", r"(trio|contextlib|collections|types|typing|os|socket)\..*"),
-    ("py:.*", r"(.*\.)?(P|Address|BytesLike|CallbackResult|Endpoint|PathLike|Cancelled)"),
+    ("py:.*", r"(trio|abc|collections|contextlib|enum|ipaddress|os|socket|ssl|types|typing)\..*"),
+    ("py:.*", r"(.*\.)?(P|Address|BytesLike|CallbackResult|Endpoint|Target|PathLike|Cancelled)"),
     ("py:.*", r"(.*\.)?(FrameT|OnTooLong|SearchStrategy|Width)"),
-    ("py:class", r"Awaitable|Callable|Iterable"),
+    ("py:class", r"Awaitable|Callable|Iterable|SSLContext"),
+    ("py:exc", r"ClosedResourceError"),
     ("py:class", r"trioproto\.factory\.Connections"),
 ]
 # Where users import from.
-PUBLIC = ("trioproto", "trioproto.errors", "trioproto.framing", "trioproto.testing")
+PUBLIC = (
+    "trioproto",
+    "trioproto.errors",
+    "trioproto.framing",
+    "trioproto.endpoints",
+    "trioproto.layers",
+    "trioproto.testing",
+)
 # Made by the library only: how, is nobody's business.
-NOT_MADE_BY_USERS = {"trioproto.Transport", "trioproto.Server", "trioproto.DrainReport"}
+NOT_MADE_BY_USERS = {
+    "trioproto.Transport",
+    "trioproto.Server",
+    "trioproto.DrainReport",
+    "trioproto.Reconnector",
+    "trioproto.TLSInfo",
+}
 
 
 class SettingsTable(SphinxDirective):

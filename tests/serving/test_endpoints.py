@@ -31,6 +31,14 @@ BAD = [
     ("tcp:0:interface=127.0.0.1\\", "backslash"),
     ("tcp:port=0:port=1", "port"),
     ("tcp6:", "port"),
+    ("tcp:0:reuse_port=maybe", "reuse_port"),
+    ("unix:", "path"),
+    ("unix:x:mode=888", "mode"),
+    ("systemd:domain=INET", "index"),
+    ("fd:x", "fd"),
+    ("stdio:x", "'x'"),
+    ("haproxy:tcp:8007", "trusted"),
+    ("haproxy:trusted=10.0.0.0/8:tcp:http", "http"),
 ]
 
 
@@ -68,6 +76,8 @@ async def test_serving_nothing_is_an_error() -> None:
         ("tcp:0:interface=127.0.0.1:backlog=5", "127.0.0.1"),
         ("tcp:0:interface=127.0.\\0.1", "127.0.0.1"),
         ("tcp:0:interface=\\:\\:1", "::1"),
+        ("tcp:0:127.0.0.1:5", "127.0.0.1"),
+        ("tcp:0:interface=127.0.0.1:reuse_port=yes", "127.0.0.1"),
         ("tcp6:0", "::"),
         ("tcp6:0:interface=\\:\\:1", "::1"),
     ],

@@ -38,12 +38,22 @@ def clients_leaf() -> trustme.LeafCert:
     return authority().issue_cert("client@example.org")
 
 
+@cache
+def fat_leaf() -> trustme.LeafCert:
+    """A certificate of some 20 KiB: more than a small buffer, or a record, takes."""
+    return authority().issue_cert(NAME, *(f"host-{number}.example" for number in range(1000)))
+
+
 def for_server(
-    version: str | None = None, alpn: Iterable[str] = (), *, asks: bool = False
+    version: str | None = None,
+    alpn: Iterable[str] = (),
+    *,
+    asks: bool = False,
+    shows: trustme.LeafCert | None = None,
 ) -> ssl.SSLContext:
     """Make a server's context; *asks*: it wants a client's certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    leaf().configure_cert(context)
+    (shows or leaf()).configure_cert(context)
     if asks:
         context.verify_mode = ssl.CERT_REQUIRED
         authority().configure_trust(context)
@@ -195,10 +205,13 @@ class Talk:
         self.transport = self.harness.transport
 
     def exchange(self) -> None:
-        """Carry bytes both ways until nobody has anything to say."""
+        """Carry bytes both ways until nobody has anything to say.
+
+        As with a real driver, only while the connection reads.
+        """
         moved = True
         while moved:
-            moved = self.to_server(self.client.output())
+            moved = self.harness.reading and self.to_server(self.client.output())
             moved = self.to_client() or moved
 
     def to_server(self, wire: bytes, *, cut: int | None = None) -> bool:

@@ -19,17 +19,19 @@ from tests.behaviour.drivers import (
     MemoryService,
     PollService,
     Service,
+    StreamService,
 )
 from tests.behaviour.peers import Peer, PeerWasReset
 from tests.behaviour.pipes import QueueListener
+from tests.behaviour.recorder import Recorder
 from tests.behaviour.tls_peers import server_context
 from tests.tls.client_side import Client
-from trioproto import UnknownAddress
+from trioproto import Factory, UnknownAddress
 from trioproto.endpoints import Bound, ServerEndpoint
 from trioproto.layers.opening import Opening
 from trioproto.layers.tls import TLSLayer
 
-OVER_TLS = ("tls", "tls_memory", "tls_listener")
+OVER_TLS = ("tls", "tls_memory", "tls_listener", "tls_stream")
 SERVED_OVER_TLS = ("tls", "tls_listener")
 
 
@@ -55,7 +57,17 @@ class TLSListenerService(ListenerService):
         return await drivers.over_tls(self, await super()._connect())
 
 
+class TLSStreamService(StreamService):
+    def __init__(self, factory: Factory[Any], *, small_buffers: bool, half_close: bool) -> None:
+        super().__init__(factory, small_buffers=small_buffers, half_close=half_close)
+        self.tls = server_context()
+
+    async def _connect(self) -> Peer:
+        return await drivers.over_tls(self, await super()._connect())
+
+
 drivers.SERVICES["tls_listener"] = TLSListenerService
+drivers.SERVICES["tls_stream"] = TLSStreamService
 
 
 async def raw(service: Service) -> Peer:
@@ -64,6 +76,8 @@ async def raw(service: Service) -> Peer:
         peer = await MemoryService._connect(service)
     elif isinstance(service, ListenerService):
         peer = await ListenerService._connect(service)
+    elif isinstance(service, StreamService):
+        peer = await StreamService._connect(service)
     else:
         assert isinstance(service, PollService)
         peer = await PollService._connect(service)
@@ -160,3 +174,24 @@ def _count(nursery: trio.Nursery) -> int:
 @cache
 def file_content() -> bytes:
     return b"".join(number.to_bytes(4, "big") for number in range(300_000))
+
+
+class Echoes(Recorder):
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.transport.write(data)
+
+
+class Keeps(Factory[Echoes]):
+    """Keeps what it built."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.built: list[Echoes] = []
+        super().__init__(self.build, **settings)
+
+    def build(self) -> Echoes:
+        self.built.append(Echoes())
+        return self.built[-1]
+
+
+HELLO = Client().output()

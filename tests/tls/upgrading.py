@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import trio
+
 from tests.tls.client_side import Client, Talk, default_server
+from tests.tls.over_wire import Speaker
 from trioproto.errors import ConnectionClosed
 from trioproto.framing import LineReceiver
 
@@ -83,3 +87,34 @@ def upgraded(protocol: Any, client: Client | None = None, **options: Any) -> Tal
     talk.exchange()
     assert talk.client.shaken
     return talk
+
+
+class Does(Upgrading):
+    """Upgrades as it is told to, perhaps in an async callback."""
+
+    def __init__(self, act: Callable[[Does], Awaitable[None] | None]) -> None:
+        super().__init__()
+        self.act = act
+
+    def upgrade(self) -> Any:
+        return self.act(self)
+
+
+async def told(service: Any, client: Client | None = None, *, extra: bytes = b"") -> Speaker:
+    """Say ``STARTTLS`` and wait for the answer."""
+    speaker = Speaker(await service.connect(), client)
+    await speaker.peer.send(COMMAND + b"\r\n" + extra)
+    assert await speaker.peer.receive_exactly(len(GO)) == GO
+    return speaker
+
+
+async def in_an_async_callback(self: Does) -> None:
+    await trio.lowlevel.checkpoint()
+    self.transport.write(GO)
+    await trio.lowlevel.checkpoint()
+    self.transport.start_tls(self.context)
+
+
+def in_a_plain_callback(self: Does) -> None:
+    self.transport.write(GO)
+    self.transport.start_tls(self.context)

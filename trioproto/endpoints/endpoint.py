@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,9 @@ import trio
 from trioproto.layers.opening import Opening
 from trioproto.sansio.addresses import Address
 from trioproto.sansio.errors import ListenError
+
+MAX_BACKLOG = 2**31 - 1
+"""What the kernel can be asked for; it keeps fewer."""
 
 
 @dataclass(slots=True)
@@ -59,9 +62,9 @@ class Bound:
         """Close a socket, if its acceptor has not; a listener is closed by who waits."""
         if isinstance(self.source, socket.socket):
             self.source.close()
-        if self.release is not None:
-            self.release()
-            self.release = None
+        release, self.release = self.release, None
+        if release is not None:
+            release()
 
 
 class ServerEndpoint(ABC):
@@ -85,6 +88,14 @@ class ServerEndpoint(ABC):
             ListenError: an address cannot be bound, a file not be read.
             Nothing stays bound then.
         """
+
+
+async def close_all(bound: Iterable[Bound]) -> None:
+    """Close what nobody accepts on any more, listeners too."""
+    for each in bound:
+        each.close()
+        if isinstance(each.source, trio.abc.Listener):
+            await trio.aclose_forcefully(each.source)
 
 
 def listen_error(text: str, exc: OSError) -> ListenError:

@@ -1,11 +1,11 @@
-"""Endpoint strings: what each kind means."""
+"""Endpoint strings: which kinds there are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from trioproto.endpoints import inherited, proxy, stdio, tcp, tls, unix
 from trioproto.endpoints.endpoint import ServerEndpoint
-from trioproto.endpoints.tcp import TCPServerEndpoint
 from trioproto.endpoints.words import Words, split
 
 
@@ -15,7 +15,7 @@ def parse_endpoint(text: str) -> ServerEndpoint:
     Raises:
         EndpointError: the string is none; the message shows where.
     """
-    words = split(text)
+    words = split(text, wrapping=_WRAPPING)
     kind = words.positional.pop(0) if words.positional else ""
     try:
         parse = _KINDS[kind]
@@ -25,18 +25,16 @@ def parse_endpoint(text: str) -> ServerEndpoint:
     return parse(words)
 
 
-def _parse_tcp(words: Words, *, ipv6: bool) -> TCPServerEndpoint:
-    words.name_positional("port", "interface", "backlog")
-    port = words.take_number("port", 0, 65535)
-    if port is None:
-        raise words.error("the port is missing")
-    backlog = words.take_number("backlog", 1, 2**31 - 1)
-    interface = words.keywords.pop("interface", "")
-    words.check_all_taken("port", "interface", "backlog")
-    return TCPServerEndpoint(port, interface, backlog=backlog, ipv6=ipv6, text=words.text)
-
-
 _KINDS: dict[str, Callable[[Words], ServerEndpoint]] = {
-    "tcp": lambda words: _parse_tcp(words, ipv6=False),
-    "tcp6": lambda words: _parse_tcp(words, ipv6=True),
+    "tcp": tcp.parse,
+    "tcp6": tcp.parse_ipv6,
+    "unix": unix.parse,
+    "ssl": lambda words: tls.parse(words, parse_endpoint),
+    "tls": lambda words: tls.parse(words, parse_endpoint),
+    "systemd": inherited.parse_systemd,
+    "fd": inherited.parse_fd,
+    "stdio": stdio.parse,
+    "haproxy": lambda words: proxy.parse(words, parse_endpoint),
 }
+_WRAPPING = ("haproxy",)
+"""The kinds that take the endpoint inside of them as it is."""

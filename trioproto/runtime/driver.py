@@ -163,9 +163,7 @@ class BaseDriver(UserCode):
             if slot is not None:
                 slot.release()
 
-    async def _receive_header(
-        self, peer: Address, trusted: Networks
-    ) -> tuple[ProxyHeader, bytes]:
+    async def _receive_header(self, peer: Address, trusted: Networks) -> tuple[ProxyHeader, bytes]:
         """Receive the PROXY header; log why not.
 
         Raises:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import AsyncIterator
 from ssl import SSLContext
 from typing import Any
 
 import trio
 
+from trioproto.endpoints.stdio import STDIO
 from trioproto.runtime.factory import Factory
 from trioproto.runtime.groups import ungrouped
 from trioproto.runtime.server import Endpoint, Server, open_server
+from trioproto.sansio.addresses import Address
 from trioproto.sansio.errors import ConnectionClosed
 from trioproto.sansio.protocol import Protocol, check_protocol
 from trioproto.sansio.settings import Settings
@@ -25,8 +28,9 @@ def run(
 ) -> None:
     """Serve *factory* until SIGINT or SIGTERM; to be called from the main thread.
 
-    Prints each bound address on a line of its own when ready. The first signal
-    drains, after which this returns; a second one cancels.
+    Prints each bound address on a line of its own when ready; on standard error
+    if standard output is a connection (``stdio:``). The first signal drains,
+    after which this returns; a second one cancels.
 
     Raises:
         SystemExit: after a second signal: 130 for SIGINT, 143 for SIGTERM.
@@ -54,12 +58,19 @@ async def _serve_until_signal(
     with ungrouped(), trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             async with open_server(factory, *endpoints, grace=grace, force=force) as server:
-                for address in server.addresses:
-                    print(f"listening on {address}", flush=True)  # noqa: T201
+                _announce(server.addresses)
                 nursery.start_soon(_obey, signals, server, nursery.cancel_scope, second)
                 await server.wait_closed()
             nursery.cancel_scope.cancel()
     return second[0] if second else None
+
+
+def _announce(addresses: tuple[Address, ...]) -> None:
+    """Print what was bound; not on standard output if that is a connection."""
+    file = sys.stderr if STDIO in addresses else sys.stdout
+    for address in addresses:
+        if address != STDIO:
+            print(f"listening on {address}", file=file, flush=True)
 
 
 async def _obey(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 import trio
 
 from trioproto.endpoints import parse_endpoint
-from trioproto.endpoints.endpoint import Bound, ServerEndpoint
+from trioproto.endpoints.endpoint import Bound, ServerEndpoint, close_all
 from trioproto.factory import Connections, P
 from trioproto.runtime.acceptor import Doorman, SocketAcceptor, StreamAcceptor
 from trioproto.runtime.groups import ungrouped, users_block
@@ -105,12 +105,26 @@ class Server(Generic[P]):
         """
         await self._closed.wait()
 
-    async def _accept(self, acceptors: list[SocketAcceptor | StreamAcceptor]) -> None:
-        """Accept until the drain begins."""
-        with self._accepting:
-            async with trio.open_nursery() as nursery:
-                for acceptor in acceptors:
-                    nursery.start_soon(acceptor.run)
+    async def _accept(self, doorman: Doorman, bound: list[Bound]) -> None:
+        """Accept until the drain begins; drain when nothing is left to be accepted.
+
+        What was bound is given up then, so that a successor can have it meanwhile.
+        """
+        try:
+            with self._accepting:
+                async with trio.open_nursery() as services:
+                    for each in bound:
+                        for service in each.services:
+                            services.start_soon(service)
+                    async with trio.open_nursery() as nursery:
+                        for each in bound:
+                            nursery.start_soon(_acceptor(doorman, each).run)
+                    services.cancel_scope.cancel()
+                await self._scope.wait_empty()
+        finally:
+            for each in bound:
+                each.close()
+        self.stop()
 
     async def _run(self) -> None:
         """Wait to be stopped, then drain."""
@@ -161,10 +175,9 @@ async def open_server(
             for each in bound:
                 each.listen(factory.settings.backlog)
             doorman = Doorman(scope, nursery)
-            acceptors = [_acceptor(doorman, each) for each in bound]
             addresses = tuple(each.address for each in bound)
             server = Server(factory, scope, addresses, grace, force)
-            nursery.start_soon(server._accept, acceptors)
+            nursery.start_soon(server._accept, doorman, bound)
             nursery.start_soon(server._run)
             factory._server = server
             try:
@@ -210,8 +223,7 @@ async def _bound(endpoints: Iterable[Endpoint]) -> AsyncIterator[list[Bound]]:
         yield bound
     finally:
         with shielded(_CLOSE_TIME):
-            for each in bound:
-                each.close()
+            await close_all(bound)
             for listener in ready_made:
                 await trio.aclose_forcefully(listener)
 
