@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
-from tests.behaviour.drivers import ALL, MORE_THAN_FITS, SERVED_OR_HARNESS, Peer, PeerWasReset
+from tests.behaviour.drivers import ALL, MORE_THAN_FITS, SERVED_OR_HARNESS
+from tests.behaviour.peers import Peer, PeerWasReset
 from tests.behaviour.recorder import Recorder
 
 

@@ -12,7 +12,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import ASYNC, MORE_THAN_FITS, SERVED, Connecting, Peer
+from tests.behaviour.drivers import ASYNC, MORE_THAN_FITS, SERVED, Connecting
+from tests.behaviour.peers import Peer
 from tests.behaviour.recorder import Recorder
 from trioproto.errors import (
     CloseTimeout,

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.behaviour.drivers import MORE_THAN_FITS, Peer, Serving
+from tests.behaviour.drivers import MORE_THAN_FITS, Serving
+from tests.behaviour.peers import Peer
 from tests.behaviour.recorder import Recorder
 from trioproto import Factory, Protocol
 from trioproto.errors import ConnectionAborted

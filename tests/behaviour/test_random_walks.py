@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import Peer, PeerWasReset, Serving
+from tests.behaviour.drivers import Serving
+from tests.behaviour.peers import Peer, PeerWasReset
 from tests.behaviour.recorder import Recorder
 from trioproto import Factory
 

@@ -32,14 +32,6 @@ def open_descriptors() -> dict[str, str]:
     return found
 
 
-class UnixPeer(SocketPeer):
-    def __init__(self, connected: socket.socket) -> None:
-        connected.setblocking(False)
-        self.raw = connected
-        self.sock = trio.socket.from_stdlib_socket(connected)
-        self.was_reset = False
-
-
 class Site(ABC):
     """A listening socket.
 
@@ -69,9 +61,7 @@ class Site(ABC):
     async def accept(self) -> SocketPeer:
         with trio.fail_after(PATIENCE):
             await trio.lowlevel.wait_readable(self.listening)
-        connected = self.listening.accept()[0]
-        unix = connected.family is socket.AF_UNIX
-        peer = UnixPeer(connected) if unix else SocketPeer(connected)
+        peer = SocketPeer(self.listening.accept()[0])
         self.peers.append(peer)
         return peer
 

@@ -15,7 +15,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.behaviour.drivers import MORE_THAN_FITS, Peer, Serving
+from tests.behaviour.drivers import MORE_THAN_FITS, Serving
+from tests.behaviour.peers import Peer
 from tests.behaviour.recorder import Recorder, keep_open
 from tests.runtime.standins import Steps
 from trioproto.errors import ConnectionDone

@@ -11,7 +11,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import ASYNC, Peer, Serving
+from tests.behaviour.drivers import ASYNC, Serving
+from tests.behaviour.peers import Peer
 from tests.behaviour.recorder import Recorder
 from trioproto import Factory
 from trioproto.runtime.driver import BaseDriver

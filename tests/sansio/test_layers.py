@@ -34,9 +34,10 @@ class Xor(Layer):
         self.key = key
 
     def receive(self, data: bytes) -> bytes:
-        return bytes(each ^ self.key for each in data)
+        return self.send(data)
 
-    send = receive
+    def send(self, data: bytes | memoryview) -> bytes:
+        return bytes(each ^ self.key for each in data)
 
 
 class Knock(Layer):
@@ -54,9 +55,9 @@ class Knock(Layer):
         self.ready = True
         return data[1:]
 
-    def send(self, data: bytes) -> bytes:
+    def send(self, data: bytes | memoryview) -> bytes:
         assert self.ready, "nothing of the protocol's passes before"
-        return data
+        return bytes(data)
 
     def output(self) -> bytes:
         says, self.says = self.says, b""

@@ -14,7 +14,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import PeerWasReset, SocketPeer
+from tests.behaviour.drivers import SocketPeer
+from tests.behaviour.peers import PeerWasReset
 from tests.behaviour.pipes import QueueListener
 from tests.serving.conversations import LOOPBACK, Counting, Greeter, dial, settle
 from tests.serving.test_listeners import offer

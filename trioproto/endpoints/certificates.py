@@ -89,8 +89,8 @@ class Certificates:
         Raises:
             ListenError: a file cannot be read.
             EndpointError: a file is not what it should be, a key does not match
-                its certificate, or no client could use it.
-            After an error what was loaded before stays in use.
+                its certificate, or no client could use it. What was loaded before
+                stays in use then.
         """
         # Before reading: what changes meanwhile is then seen at the next look.
         signature = signature_of(self.paths())

@@ -85,8 +85,8 @@ class ServerEndpoint(ABC):
 
         Raises:
             EndpointError: what it names cannot be served.
-            ListenError: an address cannot be bound, a file not be read.
-            Nothing stays bound then.
+            ListenError: an address cannot be bound, a file not be read. Nothing
+                stays bound then.
         """
 
 

@@ -52,8 +52,8 @@ class TLSServerEndpoint(ServerEndpoint):
         Raises:
             EndpointError: a file is not what it should be; the inner endpoint has
                 TLS or a PROXY header of its own.
-            ListenError: a file cannot be read, or an address not be bound.
-            Nothing stays bound then.
+            ListenError: a file cannot be read, or an address not be bound. Nothing
+                stays bound then.
         """
         tls = self.tls
         if isinstance(tls, Certificates):

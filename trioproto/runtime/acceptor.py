@@ -90,13 +90,14 @@ class Doorman:
         driver = StreamDriver(self.scope, stream)
         self.nursery.start_soon(driver.run, *stream_addresses(stream), opening, slot)
 
-    def refuse(self, stream: trio.abc.Stream) -> None:
-        """Send a peer away, with the refusal if there is one."""
+    def refuse(self, stream: trio.abc.Stream, opening: Opening) -> None:
+        """Send a peer away, with the refusal if there is one and it can be understood."""
+        plain = opening.layers is None
+        message = self.scope.factory.settings.refusal if plain else None
         self._refusals += 1
-        self.nursery.start_soon(self._refuse, stream)
+        self.nursery.start_soon(self._refuse, stream, message)
 
-    async def _refuse(self, stream: trio.abc.Stream) -> None:
-        message = self.scope.factory.settings.refusal
+    async def _refuse(self, stream: trio.abc.Stream, message: bytes | None) -> None:
         try:
             with trio.move_on_after(_REFUSAL_TIME):
                 if self._refusals > _REFUSALS:
@@ -186,7 +187,7 @@ class SocketAcceptor:
             return False
         if slot is None:
             stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-            self._doorman.refuse(stream)
+            self._doorman.refuse(stream, self._opening)
             return False
         peer = peer_address(sock, sockaddr)
         self._doorman.admit_socket(sock, peer, local, self._opening, slot)
@@ -263,7 +264,7 @@ class StreamAcceptor:
         admission = self._doorman.scope.admission
         slot = admission.try_slot()
         if slot is None and self._doorman.refuses:
-            self._doorman.refuse(stream)
+            self._doorman.refuse(stream, self._opening)
             return True
         if slot is None:
             try:

@@ -30,6 +30,7 @@ from trioproto.sansio.errors import (
     ConnectionLost,
     HandshakeFailed,
     HandshakeTimeout,
+    ServerDraining,
 )
 from trioproto.sansio.lifecycle import State
 
@@ -133,8 +134,8 @@ class BaseDriver(UserCode):
                     local = header.destination or local
                 layers = opening.layers() if opening.layers is not None else ()
                 connection = self.factory.connect(self, peer, local, layers)
-            except ConnectionClosed:
-                await self._close(reset=True)
+            except ConnectionClosed as reason:
+                await self._close(reset=not isinstance(reason, ServerDraining))
                 return
             except BaseException:
                 await self._close(reset=True)

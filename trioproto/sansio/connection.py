@@ -88,7 +88,7 @@ class Connection(Layered):
     def feed(self, data: bytes, now: float) -> None:
         """Take bytes from the peer; while closing they are discarded."""
         if self.state >= State.FLUSHING or (self._quiesced and self.holds & holds.DRAINING):
-            if self.holds & holds.HANDSHAKING:
+            if self.holds & holds.HANDSHAKING and not self.shut:
                 self.decode(data)  # what waits can only be sent after the handshake
             return
         skipping = self.holds & holds.SKIPPING
@@ -203,8 +203,9 @@ class Connection(Layered):
         if self._eof:
             return False
         if State.OPEN <= self.state <= State.WRITE_ENDED:
-            held = self.holds & holds.NO_READ
-            return not held or (held == holds.DRAINING and bool(self.holds & holds.HANDSHAKING))
+            if self.holds & holds.HANDSHAKING:
+                return not self.holds & holds.STARTING  # the layers read, whoever holds the rest
+            return not self.holds & holds.NO_READ
         return self.state <= State.LINGERING
 
     @property

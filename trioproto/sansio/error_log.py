@@ -64,7 +64,9 @@ class ErrorLog:
 
     def note(self, peer: Address | None, reason: ConnectionClosed) -> None:
         """Log in one line what a peer did, or count it."""
-        count = self._current((type(reason), str(reason), _PEER))
+        # Not its text, which shows what the peer has sent, and so is another each time.
+        problem = getattr(reason, "problem", str(reason))
+        count = self._current((type(reason), problem, _PEER))
         if count.shown == TRACEBACKS:
             count.hidden += 1
             return

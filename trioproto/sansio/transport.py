@@ -199,7 +199,7 @@ class Transport(Books):
         What was written before goes out as it is. The handshake begins when the
         running callback has ended, and has to be done in ``handshake_timeout``
         seconds; until then nothing is delivered, and what is written waits. Then
-        :attr:`tls` says what was agreed on, and the protocol goes on as before.
+        ``tls`` says what was agreed on, and the protocol goes on as before.
         After ``switch_protocol`` in the same callback the new protocol's
         ``connection_made`` is called only when the handshake is done.
 
