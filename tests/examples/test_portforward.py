@@ -151,7 +151,8 @@ def test_a_target_that_nobody_listens_on() -> None:
     """The client is reset, one line says why, and the next one is served."""
     with nobody_listens() as refusing, running_forwarder("--to", refusing) as program:
         for _ in range(2):
-            with program.connect() as client, pytest.raises(ConnectionResetError):
+            # As early as in its `connect`, perhaps.
+            with pytest.raises(ConnectionResetError), program.connect() as client:
                 client.read(1)
         program.signal(signal.SIGTERM)
         status, out, errors = program.finish()
