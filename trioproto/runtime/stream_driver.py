@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from trioproto.runtime.driver import RESET_ON_CLOSE, BaseDriver
+from trioproto.runtime.peers import peer_address
 from trioproto.runtime.user_code import call_user, shielded
 from trioproto.sansio import holds
 from trioproto.sansio.addresses import Address, UnknownAddress, address_from_sockaddr
@@ -334,7 +335,7 @@ def stream_addresses(stream: trio.abc.Stream) -> tuple[Address, Address]:
     """Return the addresses of the peer and of our end of a stream."""
     if isinstance(stream, trio.SocketStream):
         try:
-            peer = address_from_sockaddr(stream.socket.getpeername())
+            peer = peer_address(stream.socket, stream.socket.getpeername())
             return peer, address_from_sockaddr(stream.socket.getsockname())
         except OSError:
             return UnknownAddress("disconnected socket"), UnknownAddress("disconnected socket")
