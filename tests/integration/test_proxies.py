@@ -86,10 +86,10 @@ async def test_haproxy_tells_who_the_client_is(tmp_path: Path, options: str, tol
     async with (
         open_server(factory, inside) as server,
         haproxy(tmp_path, port_of(server.addresses[0]), options) as front,
+        await trio.open_tcp_stream("127.0.0.1", front) as stream,
     ):
-        async with await trio.open_tcp_stream("127.0.0.1", front) as stream:
-            host, port = stream.socket.getsockname()
-            assert await ask(stream) == f"who: tcp:{host}:{port} {told}\n"
+        host, port = stream.socket.getsockname()
+        assert await ask(stream) == f"who: tcp:{host}:{port} {told}\n"
 
 
 @needs("haproxy", "haproxy")

@@ -269,6 +269,18 @@ class TestEarlyPlaintext:
         assert type(protocol.reason) is EarlyPlaintext
         assert protocol.reason.found == b"two\r\n"
 
+    def test_that_waits_in_a_chunk_of_its_own_is_not_delivered_either(self) -> None:
+        protocol = Recorder(data_received=lambda self: self.transport.pause_reading())
+        talk = in_plain(protocol)
+        talk.harness.feed(b"one")
+        talk.harness.feed(b"two")
+        talk.transport.start_tls(default_server())
+        talk.transport.resume_reading()
+        talk.harness.advance(11)
+        assert protocol.received == b"one"
+        assert type(protocol.reason) is EarlyPlaintext
+        assert protocol.reason.found == b"two"
+
     def test_in_raw_mode_is_not_delivered_either(self) -> None:
         class Raw(Upgrading):
             def upgrade(self) -> None:

@@ -1,7 +1,12 @@
 """Where to listen, and where to connect to: strings, and classes that end in sockets."""
 
 from trioproto.endpoints.certificates import CertificateFiles, Certificates
-from trioproto.endpoints.client import ClientEndpoint, TCPClientEndpoint, UnixClientEndpoint
+from trioproto.endpoints.client import (
+    ClientEndpoint,
+    StreamClientEndpoint,
+    TCPClientEndpoint,
+    UnixClientEndpoint,
+)
 from trioproto.endpoints.client_context import client_context
 from trioproto.endpoints.client_strings import parse_client_endpoint
 from trioproto.endpoints.client_tls import TLSClientEndpoint
@@ -23,6 +28,7 @@ __all__ = [
     "ProxyServerEndpoint",
     "ServerEndpoint",
     "StdioServerEndpoint",
+    "StreamClientEndpoint",
     "SystemdServerEndpoint",
     "TCPClientEndpoint",
     "TCPServerEndpoint",

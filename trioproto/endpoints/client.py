@@ -176,6 +176,24 @@ class UnixClientEndpoint(ClientEndpoint):
                 raise
 
 
+class StreamClientEndpoint(ClientEndpoint):
+    """A stream that is connected already: one in memory, say, for TLS over it.
+
+    Args:
+        stream: any stream; it can be used once, and is closed then.
+        text: for messages.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, *, text: str | None = None) -> None:
+        self.stream = stream
+        self.text = text or type(stream).__name__
+
+    async def open(self) -> trio.abc.Stream:
+        """Return the stream."""
+        # No checkpoint: if cancelled here, nobody would close it.
+        return self.stream
+
+
 @contextmanager
 def _limit(endpoint: TCPClientEndpoint | UnixClientEndpoint) -> Iterator[None]:
     """Have a ``TimeoutError`` come after the endpoint's timeout."""

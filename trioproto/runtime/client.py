@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import trio
 
-from trioproto.endpoints.client import ClientEndpoint
+from trioproto.endpoints.client import ClientEndpoint, StreamClientEndpoint
 from trioproto.endpoints.client_strings import parse_client_endpoint
 from trioproto.factory import P
 from trioproto.runtime.factory import Factory
@@ -51,7 +51,8 @@ async def connect(
 
     Args:
         endpoint: a client endpoint's string or object, or a connected stream,
-            which is closed at the end, however that comes.
+            which is closed at the end, however that comes (with TLS: a
+            ``TLSClientEndpoint`` around a ``StreamClientEndpoint``).
         protocol: handles the connection.
         settings: by default those of a plain ``Factory``.
         within: a factory in use. The connection shares a poller with those of
@@ -72,7 +73,9 @@ async def connect(
     Origin: Twisted's ``connectProtocol``.
     """
     check_protocol(protocol)
-    target = _ReadyMade(endpoint) if isinstance(endpoint, trio.abc.Stream) else parsed(endpoint)
+    if isinstance(endpoint, trio.abc.Stream):
+        endpoint = StreamClientEndpoint(endpoint)
+    target = parsed(endpoint)
     factory = Factory(lambda: protocol)
     if settings is not None:
         factory.settings = settings
@@ -102,20 +105,6 @@ def parsed(endpoint: str | ClientEndpoint) -> ClientEndpoint:
     if isinstance(endpoint, ClientEndpoint):
         return endpoint
     raise TypeError(f"{endpoint!r:.100} is no client endpoint, nor the string of one")
-
-
-class _ReadyMade(ClientEndpoint):
-    """A connected stream; there is nothing to wait for, so it cannot be left behind."""
-
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self.stream = stream
-        self.text = type(stream).__name__
-
-    async def prepare(self) -> None:
-        pass
-
-    async def open(self) -> trio.abc.Stream:
-        return self.stream
 
 
 async def establish(

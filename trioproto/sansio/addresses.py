@@ -54,8 +54,9 @@ class UnixAddress:
     credentials: Credentials | None = None
 
     def __str__(self) -> str:
-        who = "" if self.credentials is None else f" (pid {self.credentials.pid})"
-        return f"unix:{self.path}{who}"
+        if self.path or self.credentials is None:
+            return f"unix:{self.path}"
+        return f"unix: (pid {self.credentials.pid})"
 
 
 @dataclass(frozen=True, slots=True)
