@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from tests.behaviour.drivers import real_time
 from tests.behaviour.recorder import Recorder, never
-from tests.client.sites import PATIENCE, Site, TCPSite
+from tests.client.sites import PATIENCE, Site, TCPSite, open_text
 from trioproto import Factory, Settings, connect, open_server
 from trioproto.errors import (
     CloseTimeout,
@@ -261,6 +261,18 @@ async def test_cancelled_while_it_closes_it_ends_at_once(
     assert trio.current_time() == 3
     assert type(protocol.reason) is ServerCancelled
     protocol.check()
+
+
+async def test_cancelled_beforehand_a_ready_made_stream_is_closed(tcp_site: TCPSite) -> None:
+    """Once it was given away, nobody else would."""
+    stream = await open_text(tcp_site.text)
+    peer = await tcp_site.accept()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        async with connect(trio.StapledStream(stream, stream), Recorder()):
+            await trio.lowlevel.checkpoint()
+    assert scope.cancelled_caught
+    assert (await peer.receive_all())[0] == b""
 
 
 class Echo(Recorder):

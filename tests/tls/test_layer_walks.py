@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.behaviour.recorder import Recorder, keep_open
@@ -113,7 +113,6 @@ class Walk:
 @pytest.mark.parametrize("upgrades", [False, True])
 @pytest.mark.parametrize("version", VERSIONS)
 @given(before=st.lists(STEPS, max_size=25), end=ENDS, after=st.lists(STEPS, max_size=10))
-@settings(max_examples=60)
 def test_any_walk(
     version: str,
     upgrades: bool,

@@ -188,9 +188,14 @@ class StreamClientEndpoint(ClientEndpoint):
         self.stream = stream
         self.text = text or type(stream).__name__
 
+    # No checkpoint in either: if cancelled there, nobody would close the stream.
+
+    async def prepare(self) -> None:
+        """Read nothing."""
+        await trio.lowlevel.checkpoint()
+
     async def open(self) -> trio.abc.Stream:
         """Return the stream."""
-        # No checkpoint: if cancelled here, nobody would close it.
         return self.stream
 
 

@@ -110,8 +110,10 @@ class PollDriver(BaseDriver):
     def _layered_event(self, now: float) -> None:
         """The same shortcut for a connection that is plain but for its layers."""
         connection = self.connection
+        size = connection.settings.read_size
         try:
-            data = self._socket.recv(connection.settings.read_size)
+            # A little more, for the records around it: or a message of that size takes two reads.
+            data = self._socket.recv(size + size // 64)
         except BlockingIOError:
             return
         except OSError as exc:

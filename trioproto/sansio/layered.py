@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 RECORDS = 4096
-"""Bytes that layers put around what is passed down ahead, at most."""
+"""Bytes that layers put around a read's or a send's worth of data, at most."""
 _NOT_SAID = -1
 """In place of the size of a farewell."""
 
