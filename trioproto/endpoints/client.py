@@ -192,7 +192,6 @@ class StreamClientEndpoint(ClientEndpoint):
 
     async def prepare(self) -> None:
         """Read nothing."""
-        await trio.lowlevel.checkpoint()
 
     async def open(self) -> trio.abc.Stream:
         """Return the stream."""
