@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from math import inf
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 _PEER_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR
 _READING = EPOLLIN | EPOLLRDHUP
 _UNWATCHED = -1
+_AT_ONCE = 512 * 1024
+"""Bytes that go through layers, which takes time, in one turn."""
 _EARLY = 4096
 """Bytes read at once before the protocol is built."""
 _REST_READS = 16
@@ -286,7 +289,7 @@ class PollDriver(BaseDriver):
         connection = self.connection
         connection.begin_turn()
         if connection.state < State.ENDED:
-            self._flush()
+            self._flush(_AT_ONCE if connection.holds & holds.LAYERED else inf)
             connection.advance()
             if connection.wants_shutdown:
                 self._shut_down()
@@ -316,8 +319,8 @@ class PollDriver(BaseDriver):
             if connection.buffered or connection.closing:
                 connection.note_change()
 
-    def _flush(self) -> None:
-        """Send until nothing waits or the kernel takes no more."""
+    def _flush(self, most: float = inf) -> None:
+        """Send until nothing waits, the kernel takes no more, or *most* bytes have gone."""
         connection = self.connection
         connection.encode_output()
         if self._blocked:
@@ -338,6 +341,8 @@ class PollDriver(BaseDriver):
             wire.sent(sent)
             if partly:
                 self._blocked = True
+                break
+            if total >= most:
                 break
             connection.encode_output()
         connection.output_tried(total, self.time())
