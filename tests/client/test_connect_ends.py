@@ -272,7 +272,8 @@ async def test_cancelled_beforehand_a_ready_made_stream_is_closed(tcp_site: TCPS
         async with connect(trio.StapledStream(stream, stream), Recorder()):
             await trio.lowlevel.checkpoint()
     assert scope.cancelled_caught
-    assert (await peer.receive_all())[0] == b""
+    with trio.fail_after(PATIENCE):
+        assert (await peer.receive_all())[0] == b""
 
 
 class Echo(Recorder):

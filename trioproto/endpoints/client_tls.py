@@ -11,7 +11,7 @@ import trio
 from trioproto.endpoints.client import ClientEndpoint
 from trioproto.layers.opening import Opening
 from trioproto.layers.tls import TLSLayer
-from trioproto.sansio.errors import EndpointError
+from trioproto.sansio.errors import EndpointError, HandshakeFailed
 
 MakeContext: TypeAlias = Callable[[], ssl.SSLContext]
 
@@ -57,7 +57,7 @@ class TLSClientEndpoint(ClientEndpoint):
             self._context = await trio.to_thread.run_sync(self._context, abandon_on_cancel=True)
         try:
             self._layers()
-        except (ssl.SSLError, ValueError) as exc:
+        except (ssl.SSLError, HandshakeFailed, ValueError) as exc:
             raise EndpointError(self.text, f"no TLS to {self.hostname!r}: {exc}") from exc
 
     async def open(self) -> trio.abc.Stream:

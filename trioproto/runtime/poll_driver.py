@@ -146,7 +146,7 @@ class PollDriver(BaseDriver):
     def _quick_layered_turn(self) -> bool:
         """Send what a connection has to send that is plain but for its layers."""
         connection = self.connection
-        if connection.holds != holds.LAYERED or self._interest != _READING:
+        if connection.holds != holds.LAYERED or self._interest != _READING or connection.counted:
             return False
         if self.deadline_entry is None and connection.timeout is not None:
             return False
@@ -177,7 +177,7 @@ class PollDriver(BaseDriver):
     def _quick_turn(self) -> bool:
         """Send what a plain connection has to send; say whether that was all."""
         connection = self.connection
-        if connection.holds or self._interest != _READING:
+        if connection.holds or self._interest != _READING or connection.counted:
             return False
         if self.deadline_entry is None and connection.timeout is not None:
             return False

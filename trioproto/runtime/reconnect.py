@@ -82,6 +82,7 @@ class Reconnector(Generic[P]):
         self._connection: Connection | None = None
         self._changed = trio.Event()
         self._ended = False
+        self._attempting = trio.CancelScope()
 
     @property
     def protocol(self) -> P | None:
@@ -105,7 +106,11 @@ class Reconnector(Generic[P]):
         return protocol
 
     async def _run(self, scope: Scope, nursery: trio.Nursery) -> None:
-        """Connect, wait for the end, wait a little; for ever."""
+        """Connect, wait for the end, wait a little; until closed."""
+        with self._attempting:
+            await self._attempt(scope, nursery)
+
+    async def _attempt(self, scope: Scope, nursery: trio.Nursery) -> None:
         while True:
             self.attempts += 1
             try:
@@ -127,14 +132,15 @@ class Reconnector(Generic[P]):
         self._changed.set()
         self._changed = trio.Event()
 
-    def _abort(self) -> None:
-        if self._connection is not None:
-            self._connection.abort()
-
-    async def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            await self._connection.wait_closed()
+    async def _close(self, scope: Scope) -> None:
+        """Try no more; close what there is, whether we have heard of it or not."""
+        self._attempting.cancel()
+        for connection in scope.live():
+            if connection.made:
+                connection.close()
+            else:
+                connection.abort()  # in its handshake: there is nothing to be lost
+        await scope.wait_empty()
 
     def _end(self) -> None:
         self._ended = True
@@ -189,9 +195,10 @@ async def stay_connected(
             try:
                 with users_block():
                     yield kept
-                await kept._close()
+                await kept._close(scope)
             except Exception:
-                kept._abort()
+                for connection in scope.live():
+                    connection.abort()
                 raise
             finally:
                 kept._end()

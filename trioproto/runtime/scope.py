@@ -99,7 +99,7 @@ class Scope:
             self._empty.set()
             self._empty = None
 
-    def _live(self) -> list[Connection]:
+    def live(self) -> list[Connection]:
         """Return the connections that have begun, whether open or not yet."""
         return [each.connection for each in self._drivers if each.begun]
 
@@ -124,31 +124,31 @@ class Scope:
             force: seconds after it until what is left is aborted.
         """
         self.draining = True
-        begun = [each for each in self._live() if each.state >= State.OPEN]
-        for connection in self._live():
+        begun = {each for each in self.live() if each.state >= State.OPEN}
+        for connection in self.live():
             connection.drain()
         self._turn_arrivals_away(silent_only=True)
         with grace:
             await self.wait_empty()
         self._turn_arrivals_away(silent_only=False)
-        cancelled = [each for each in self._live() if each.holds & holds.BUSY]
-        for connection in self._live():
+        cancelled = {each for each in self.live() if each.holds & holds.BUSY}
+        for connection in self.live():
             if connection in cancelled:
                 connection.abort(ServerDraining())
             else:
                 connection.close(ServerDraining())
         with trio.move_on_after(force):
             await self.wait_empty()
-        aborted = [each for each in self._live() if each not in cancelled]
+        aborted = set(self.live()) - cancelled
         for connection in aborted:
             connection.abort(ServerDraining())
         await self.wait_empty()
-        unfinished = len(cancelled) + len(aborted)
-        return DrainReport(max(len(begun) - unfinished, 0), len(cancelled), len(aborted))
+        finished = begun - cancelled - aborted
+        return DrainReport(len(finished), len(cancelled & begun), len(aborted & begun))
 
     async def cancel(self) -> None:
         """End all connections at once, in whichever nurseries they run."""
-        for connection in self._live():
+        for connection in self.live():
             connection.abort(ServerCancelled())
         self._turn_arrivals_away(silent_only=False)
         # The flusher's task may have been cancelled already.

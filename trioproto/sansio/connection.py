@@ -88,8 +88,11 @@ class Connection(Layered):
     def feed(self, data: bytes, now: float) -> None:
         """Take bytes from the peer; while closing they are discarded."""
         if self.state >= State.FLUSHING or (self._quiesced and self.holds & holds.DRAINING):
-            if self.holds & holds.HANDSHAKING and not self.shut:
-                self.decode(data)  # what waits can only be sent after the handshake
+            if self._layers and not self.shut:
+                # What waits can only be sent after a handshake; an end has to be seen.
+                self.decode(data)
+                if self.holds & holds.INPUT:
+                    self.advance()
             return
         skipping = self.holds & holds.SKIPPING
         if not skipping:
@@ -142,7 +145,7 @@ class Connection(Layered):
             self._break(WriteTimeout(settings.write_timeout or 0))
         elif self.state is State.FLUSHING:
             self._break(CloseTimeout(settings.close_timeout))
-        elif self.holds & holds.HANDSHAKING:
+        elif self.holds & holds.HANDSHAKING and self._phase_ends <= now:
             self._break(HandshakeTimeout(settings.handshake_timeout or 0))
         elif self.state is State.LINGERING:
             self._move(Event.FINISH)

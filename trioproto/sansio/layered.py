@@ -109,7 +109,10 @@ class Layered(Sending):
 
     def encode_part(self, data: bytes) -> None:
         """Pass a part of a file down, ahead of what was written after it."""
-        self._encode(data)
+        try:
+            self._encode(data)
+        except ConnectionClosed as reason:
+            self._break(reason.with_traceback(None))
 
     def _encode(self, data: bytes | memoryview) -> None:
         """Pass *data* down, and whatever the layers have to say themselves."""

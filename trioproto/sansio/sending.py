@@ -26,6 +26,7 @@ class Sending(Callbacks):
     """The part of a connection that keeps the books of its output.
 
     Attributes:
+        counted: bytes of ours that the factory counts as waiting.
         sending_file: whether the driver sends a file just now, and what is
             written has to wait behind it.
         shut: whether our side has been shut down.
@@ -34,8 +35,8 @@ class Sending(Callbacks):
 
     __slots__ = (
         "_blocked_at",
-        "_counted",
         "_writing_paused",
+        "counted",
         "sending_file",
         "shut",
         "wire",
@@ -56,7 +57,7 @@ class Sending(Callbacks):
         self.sending_file = False
         self._writing_paused = False
         self._blocked_at = inf
-        self._counted = 0
+        self.counted = 0
 
     # What waits
 
@@ -91,7 +92,7 @@ class Sending(Callbacks):
             self.holds &= ~holds.UNSENT
             self._stop_idle_clock(now)
             self._blocked_at = inf
-        if waiting != self._counted:
+        if waiting != self.counted:
             self.count_output()
 
     def _stop_idle_clock(self, now: float) -> None:
@@ -111,7 +112,7 @@ class Sending(Callbacks):
 
     def file_is_next(self) -> bool:
         """Whether everything that was written before the file has been sent."""
-        return not self.outbound.sendable
+        return not self.outbound.sendable and not self.holds & holds.HANDSHAKING
 
     def end_file(self) -> None:
         """Send on what has been written after the file."""
@@ -155,7 +156,7 @@ class Sending(Callbacks):
     def count_output(self) -> None:
         """Bring the factory's count of waiting bytes up to date."""
         waiting = self.buffered
-        change = waiting - self._counted
+        change = waiting - self.counted
         if change:
-            self._counted = waiting
+            self.counted = waiting
             self._owner.output_waits(change, self.settings.max_buffered_total)
