@@ -394,3 +394,24 @@ def test_a_harness_does_not_change_the_settings_of_its_factory() -> None:
     settings = factory.settings
     Harness(factory).connect()
     assert factory.settings == settings
+
+
+@pytest.mark.drivers(*ASYNC)
+async def test_what_an_async_callback_wrote_counts_no_more_once_it_is_sent(
+    serving: Serving,
+) -> None:
+    async def answer(self: Recorder) -> None:
+        self.transport.write(bytes(1000))
+        await trio.lowlevel.checkpoint()
+
+    protocols = [Recorder(data_received=answer) for _ in range(4)]
+    waiting = iter(protocols)
+    factory: Factory[Any] = Factory(lambda: next(waiting), max_buffered_total=2500)
+    async with serving(factory) as service:
+        for protocol in protocols:
+            peer = await service.connect()
+            await peer.send(b"go")
+            await peer.receive_exactly(1000)
+            await peer.settle()
+            assert not protocol.lost
+        assert not any(protocol.lost for protocol in protocols)
