@@ -150,9 +150,12 @@ class TLSLayer(Layer):
             return
         except ssl.SSLError as exc:
             raise HandshakeFailed(f"TLS handshake failed: {_in_words(exc)}") from exc
+        try:
+            self.tls = _info(session)
+        except (ssl.SSLError, ValueError) as exc:
+            raise HandshakeFailed("TLS: the peer's certificate cannot be read") from exc
         self.ready = True
         self.half_close = session.version() == "TLSv1.3"
-        self.tls = _info(session)
 
 
 def _info(session: ssl.SSLObject) -> TLSInfo:

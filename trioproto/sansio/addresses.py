@@ -55,7 +55,8 @@ class UnixAddress:
 
     def __str__(self) -> str:
         if self.path or self.credentials is None:
-            return f"unix:{self.path}"
+            # A client chooses its path: no line ends of its own in our log.
+            return f"unix:{self.path if self.path.isprintable() else ascii(self.path)}"
         return f"unix: (pid {self.credentials.pid})"
 
 

@@ -191,6 +191,7 @@ class Connection(Layered):
         self._driver = driver
         self._running = None
         self._next = None
+        self._layers = ()
         del self.protocol
 
     # What the driver asks
