@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trioproto.runtime.driver import RESET_ON_CLOSE
 from trioproto.runtime.peers import peer_address
 from trioproto.runtime.poll_driver import PollDriver
+from trioproto.runtime.socket_options import TCPOptions, reset_on_close
 from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
 from trioproto.runtime.user_code import close_at_once
 from trioproto.sansio.addresses import Address, TCPAddress, address_from_sockaddr
@@ -102,7 +102,7 @@ class Doorman:
             with trio.move_on_after(_REFUSAL_TIME):
                 if self._refusals > _REFUSALS:
                     if isinstance(stream, trio.SocketStream):
-                        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+                        reset_on_close(stream)
                 elif message is not None:
                     await stream.send_all(message)
                     if isinstance(stream, trio.abc.HalfCloseableStream):
@@ -123,19 +123,24 @@ class SocketAcceptor:
         doorman: where the connections go.
         sock: bound, non-blocking.
         opening: what each connection goes through first.
+        listens: whether it listens already, so that connections may have come to
+            it that do not have our options.
     """
 
-    def __init__(self, doorman: Doorman, sock: socket.socket, opening: Opening) -> None:
+    def __init__(
+        self, doorman: Doorman, sock: socket.socket, opening: Opening, *, listens: bool
+    ) -> None:
         self.address = address_from_sockaddr(sock.getsockname())
         self._opening = opening
         self._doorman = doorman
         self._socket = sock
         self._spare: int | None = None
-        if isinstance(self.address, TCPAddress):
-            # Linux hands them on to each accepted socket: two calls less for each.
-            settings = doorman.scope.factory.settings
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, settings.tcp_nodelay)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, settings.keepalive)
+        self._is_tcp = isinstance(self.address, TCPAddress)
+        self._handed_on: TCPOptions | None = None
+        if self._is_tcp and not listens:
+            # Two calls less for each connection.
+            self._handed_on = TCPOptions.of(doorman.scope.factory.settings)
+            self._handed_on.set_on(sock)
         wildcard = isinstance(self.address, TCPAddress) and self.address.host in ("0.0.0.0", "::")
         self._local = None if wildcard else self.address
 
@@ -181,6 +186,10 @@ class SocketAcceptor:
         try:
             sock.setblocking(False)
             local = self._local or address_from_sockaddr(sock.getsockname())
+            if self._is_tcp:
+                options = TCPOptions.of(self._doorman.scope.factory.settings)
+                if options != self._handed_on:
+                    options.set_on(sock)
         except OSError:
             # It has gone already.
             sock.close()
@@ -206,7 +215,7 @@ class SocketAcceptor:
             for _ in range(_BURST):
                 with self._socket.accept()[0] as sock:
                     shed += 1
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+                    reset_on_close(sock)
         except OSError:
             pass
         try:

@@ -17,6 +17,7 @@ from trioproto.runtime.factory import Factory
 from trioproto.runtime.groups import ungrouped, users_block
 from trioproto.runtime.poll_driver import PollDriver
 from trioproto.runtime.poller import SUPPORTED
+from trioproto.runtime.socket_options import TCPOptions
 from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
 from trioproto.runtime.user_code import close_at_once
 from trioproto.sansio.errors import HandshakeTimeout
@@ -165,8 +166,7 @@ def _set_options(stream: trio.SocketStream, settings: Settings) -> None:
     if stream.socket.family not in (socket.AF_INET, socket.AF_INET6):
         return
     with suppress(OSError):  # it has gone already
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, settings.tcp_nodelay)
-        stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, settings.keepalive)
+        TCPOptions.of(settings).set_on(stream)
 
 
 def _failure(connection: Connection) -> OSError:

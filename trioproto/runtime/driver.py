@@ -10,7 +10,6 @@ if there is something that only a task can do.
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from os import PathLike
@@ -42,9 +41,6 @@ if TYPE_CHECKING:
     from trioproto.runtime.deadlines import Entry
     from trioproto.runtime.scope import Scope
     from trioproto.sansio.addresses import Address
-
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-"""The value of ``SO_LINGER`` that makes a close send a reset."""
 
 PATIENCE = 32
 """Ticks for which output may wait for more from an async callback that goes on writing."""

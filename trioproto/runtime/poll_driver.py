@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from trioproto.runtime.driver import RESET_ON_CLOSE, BaseDriver
+from trioproto.runtime.driver import BaseDriver
+from trioproto.runtime.socket_options import reset_on_close
 from trioproto.runtime.user_code import call_user
 from trioproto.sansio import holds
 from trioproto.sansio.lifecycle import State
@@ -432,7 +433,7 @@ class PollDriver(BaseDriver):
     async def _close(self, *, reset: bool) -> None:
         self._watch(_UNWATCHED)
         if reset:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            reset_on_close(self._socket)
         self._socket.close()
 
     # The socket

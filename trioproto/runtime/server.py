@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Endpoint: TypeAlias = str | ServerEndpoint | trio.abc.Listener[Any]
 """Where to listen: a string, an endpoint object, or a ready-made listener."""
 
+Acceptor: TypeAlias = SocketAcceptor | StreamAcceptor
+
 _CLOSE_TIME = 1.0
 """Seconds for closing the listeners."""
 
@@ -105,7 +107,7 @@ class Server(Generic[P]):
         """
         await self._closed.wait()
 
-    async def _accept(self, doorman: Doorman, bound: list[Bound]) -> None:
+    async def _accept(self, acceptors: list[Acceptor], bound: list[Bound]) -> None:
         """Accept until the drain begins; drain when nothing is left to be accepted.
 
         What was bound is given up then, so that a successor can have it meanwhile.
@@ -117,8 +119,8 @@ class Server(Generic[P]):
                         for service in each.services:
                             services.start_soon(service)
                     async with trio.open_nursery() as nursery:
-                        for each in bound:
-                            nursery.start_soon(_acceptor(doorman, each).run)
+                        for acceptor in acceptors:
+                            nursery.start_soon(acceptor.run)
                     services.cancel_scope.cancel()
                 await self._scope.wait_empty()
         finally:
@@ -172,12 +174,14 @@ async def open_server(
             factory.open_scope() as scope,
             trio.open_nursery() as nursery,
         ):
+            doorman = Doorman(scope, nursery)
+            # Before they listen, as some options are handed on to what comes later only.
+            acceptors = [_acceptor(doorman, each) for each in bound]
             for each in bound:
                 each.listen(factory.settings.backlog)
-            doorman = Doorman(scope, nursery)
             addresses = tuple(each.address for each in bound)
             server = Server(factory, scope, addresses, grace, force)
-            nursery.start_soon(server._accept, doorman, bound)
+            nursery.start_soon(server._accept, acceptors, bound)
             nursery.start_soon(server._run)
             factory._server = server
             try:
@@ -237,12 +241,12 @@ def _take_over(listener: trio.abc.Listener[Any]) -> Bound:
     return Bound(listener, UnknownAddress(text), text, listens=True)
 
 
-def _acceptor(doorman: Doorman, bound: Bound) -> SocketAcceptor | StreamAcceptor:
+def _acceptor(doorman: Doorman, bound: Bound) -> Acceptor:
     """Make what accepts on a bound socket or listener."""
     if not isinstance(bound.source, socket.socket):
         return StreamAcceptor(doorman, bound.source, bound.opening)
     if SUPPORTED:
-        return SocketAcceptor(doorman, bound.source, bound.opening)
+        return SocketAcceptor(doorman, bound.source, bound.opening, listens=bound.listens)
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(bound.source))
     return StreamAcceptor(doorman, listener, bound.opening)
 

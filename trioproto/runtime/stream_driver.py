@@ -12,14 +12,14 @@ stuck, so there only the sender sends.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from trioproto.runtime.driver import RESET_ON_CLOSE, BaseDriver
+from trioproto.runtime.driver import BaseDriver
 from trioproto.runtime.peers import peer_address
+from trioproto.runtime.socket_options import reset_on_close
 from trioproto.runtime.user_code import call_user, shielded
 from trioproto.sansio import holds
 from trioproto.sansio.addresses import Address, UnknownAddress, address_from_sockaddr
@@ -284,7 +284,7 @@ class StreamDriver(BaseDriver):
         with shielded(self.factory.settings.cleanup_timeout):
             try:
                 if reset and isinstance(stream, trio.SocketStream):
-                    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+                    reset_on_close(stream)
                 if reset or self.can_write_eof:
                     await trio.aclose_forcefully(stream)
                 else:
