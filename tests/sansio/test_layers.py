@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tests.behaviour.recorder import Recorder, keep_open, never
 from trioproto import Factory
 from trioproto.errors import (
+    CallbackError,
     ConnectionClosed,
     ConnectionDone,
     ConnectionLost,
@@ -68,7 +70,7 @@ class Layered(Factory[Any]):
     """Puts layers under each of its connections."""
 
     def __init__(self, build: Callable[[], Recorder], *layers: Layer, **settings: Any) -> None:
-        super().__init__(build, callback_errors="raise", **settings)
+        super().__init__(build, **{"callback_errors": "raise", **settings})
         self.layers = layers
 
     def connect(self, *args: Any, **options: Any) -> Connection | None:
@@ -229,6 +231,53 @@ def test_a_peer_that_takes_nothing_of_the_handshake_is_a_write_timeout() -> None
     harness = connected(Recorder(), Knock(), window=0, handshake_timeout=100, write_timeout=5)
     harness.advance(5)
     assert type(harness.reason) is WriteTimeout
+
+
+def test_output_that_waits_for_the_handshake_does_not_count_as_stuck() -> None:
+    harness = connected(Recorder(), Knock(), handshake_timeout=100, write_timeout=5)
+    harness.transport.write(b"too early")
+    harness.advance(99.5)
+    assert not harness.transport.closing
+    harness.advance(0.5)
+    assert type(harness.reason) is HandshakeTimeout
+
+
+def test_output_that_waited_for_the_handshake_has_all_its_time_after_it() -> None:
+    harness = connected(Recorder(), Knock(), handshake_timeout=100, write_timeout=5)
+    harness.transport.write(b"too early")
+    harness.window = 3
+    harness.advance(50)
+    harness.feed(b"!")
+    assert harness.take() == b"?too"
+    harness.window = 0
+    harness.advance(4.5)
+    assert not harness.transport.closing
+    harness.advance(0.5)
+    assert type(harness.reason) is WriteTimeout
+
+
+@pytest.mark.parametrize("method", ["receive", "send", "output", "end"])
+def test_a_defect_of_a_layer_ends_its_connection_and_raises_in_no_driver(
+    method: str, logged_errors: list[logging.LogRecord]
+) -> None:
+    class Defective(Xor):
+        news = True
+
+    def fails(*_args: object) -> bytes:
+        raise ZeroDivisionError("a defect")
+
+    protocol = Recorder(data_received=lambda self: self.transport.write(b"answer"))
+    layer = Defective(0x55)
+    harness = connected(protocol, layer, callback_errors="log")
+    setattr(layer, method, fails)
+    harness.feed(b"hello")
+    harness.transport.close()
+    assert type(protocol.reason) is CallbackError
+    assert type(protocol.reason.__cause__) is ZeroDivisionError
+    assert harness.transport.broken
+    (record,) = logged_errors
+    assert "Defective" in record.getMessage()
+    assert record.exc_info is not None
 
 
 def test_a_layer_may_end_the_connection_later_and_its_reason_is_kept() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ssl
 
-from trioproto.sansio.errors import ConnectionLost, HandshakeFailed
+from trioproto.sansio.errors import ConnectionClosed, ConnectionLost, HandshakeFailed
 from trioproto.sansio.layer import Layer
 from trioproto.sansio.tls_info import TLSInfo
 
@@ -35,6 +35,21 @@ class TLSLayer(Layer):
     Origin: RFC 8446, RFC 5246; the memory buffers of Python's ``ssl`` module.
     """
 
+    # Slots: half of the cost of looking an attribute up, where a base has a default for it.
+    __slots__ = (
+        "_incoming",
+        "_object",
+        "_outgoing",
+        "_read",
+        "_write",
+        "ended",
+        "failure",
+        "half_close",
+        "news",
+        "ready",
+        "tls",
+    )
+
     marks_end = True
 
     def __init__(
@@ -46,7 +61,10 @@ class TLSLayer(Layer):
     ) -> None:
         if context.check_hostname and not (server_side or server_hostname):
             raise ValueError("the context checks the server's name: give server_hostname")
-        self.ready = False
+        self.ready = self.ended = False
+        self.half_close = self.news = True
+        self.failure: ConnectionClosed | None = None
+        self.tls: TLSInfo | None = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(
@@ -62,18 +80,22 @@ class TLSLayer(Layer):
 
     def receive(self, data: bytes) -> bytes:
         """Take records; return what they hold."""
-        incoming = self._incoming
         if self.news:
             return self._receive_carefully(data)
-        # The common case: one whole record, with data, and nothing to be said to it.
+        # The common case: one whole record, with data, and nothing to be said to it. It holds
+        # less than its own size; asking for more than that costs a large block of memory.
+        incoming = self._incoming
         incoming.write(data)
+        size = len(data)
+        if size > RECORD:
+            size = RECORD
         try:
-            data = self._read(RECORD)
+            plain = self._read(size)
         except ssl.SSLError as exc:
             return self._take_error(exc, [])
-        if data and not incoming.pending and not self._outgoing.pending:
-            return data
-        return self._read_all([data])
+        if 0 < len(plain) < size and not incoming.pending and not self._outgoing.pending:
+            return plain
+        return self._read_all([plain])
 
     def _receive_carefully(self, data: bytes) -> bytes:
         """Take records when the handshake is not done, or something is about to change."""
@@ -85,16 +107,17 @@ class TLSLayer(Layer):
             self._shake_hands()
             if not self.ready:
                 return b""
-        data = self._read_all([])
+        plain = self._read_all([])
         self.news = self.news or opening
-        return data
+        return plain
 
     def _read_all(self, chunks: list[bytes]) -> bytes:
         """Read on until nothing whole is left; *chunks* have been read already."""
         incoming = self._incoming
+        rest_of_record = self._object.pending
         self.ended = bool(chunks) and not chunks[-1]
         try:
-            while incoming.pending and not self.ended:
+            while (incoming.pending or rest_of_record()) and not self.ended:
                 data = self._read(RECORD)
                 chunks.append(data)
                 self.ended = not data

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _PEER_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR
 _READING = EPOLLIN | EPOLLRDHUP
 _UNWATCHED = -1
+_LAYERED = holds.LAYERED
 _AT_ONCE = 512 * 1024
 """Bytes that go through layers, which takes time, in one turn."""
 _EARLY = 4096
@@ -80,8 +81,9 @@ class PollDriver(BaseDriver):
     def event(self, mask: int, now: float) -> None:
         """Act on events of the socket."""
         connection = self.connection
-        if mask != EPOLLIN or connection.holds:
-            if mask == EPOLLIN and connection.holds == holds.LAYERED:
+        held = connection.holds
+        if mask != EPOLLIN or held:
+            if held == _LAYERED and mask == EPOLLIN:
                 self._layered_event(now)
             else:
                 self.context.run(self._event, mask, now)
@@ -117,7 +119,7 @@ class PollDriver(BaseDriver):
         size = connection.settings.read_size
         try:
             # A little more, for the records around it: or a message of that size takes two reads.
-            data = self._socket.recv(size + size // 64)
+            data = self._socket.recv(size + (size >> 6))
         except BlockingIOError:
             return
         except OSError as exc:
@@ -129,7 +131,7 @@ class PollDriver(BaseDriver):
         connection.active_at = now
         connection.tell = False
         data = connection.decode(data)
-        if connection.holds != holds.LAYERED:
+        if connection.holds != _LAYERED:
             self.context.run(self._decoded, data)
             return
         if data:
@@ -147,14 +149,12 @@ class PollDriver(BaseDriver):
     def _quick_layered_turn(self) -> bool:
         """Send what a connection has to send that is plain but for its layers."""
         connection = self.connection
-        if connection.holds != holds.LAYERED or self._interest != _READING or connection.counted:
+        if connection.holds != _LAYERED or self._interest != _READING or connection.counted:
             return False
         if self.deadline_entry is None and connection.timeout is not None:
             return False
-        if connection.outbound.size:
-            data = connection.encode_quickly()
-            if data is None:
-                return False
+        data = connection.encode_quickly()
+        if data:
             try:
                 sent = self._socket.send(data)
             except BlockingIOError:
@@ -165,7 +165,7 @@ class PollDriver(BaseDriver):
             if sent < len(data):
                 connection.wire.append(data[sent:])
                 return False
-        elif connection.wire.size:
+        elif data is None:
             return False
         connection.tell = True
         return True

@@ -17,6 +17,8 @@ class Layer(ABC):
     ``handshake_timeout``.
     """
 
+    __slots__ = ()
+
     ready: bool = True
     """Whether bytes of the side above may pass."""
     ended: bool = False

@@ -25,6 +25,7 @@ from trioproto.sansio.errors import (
 from trioproto.sansio.lifecycle import Event, State
 from trioproto.sansio.outbound import OutboundBuffer
 from trioproto.sansio.sending import Sending
+from trioproto.sansio.stack import stacked
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -45,7 +46,7 @@ _NOT_SAID = -1
 class Layered(Sending):
     """The part of a connection that passes bytes through its layers."""
 
-    __slots__ = ("_eof", "_farewell", "_heard", "_input", "_layers")
+    __slots__ = ("_eof", "_farewell", "_heard", "_input", "_layer")
 
     def __init__(
         self,
@@ -58,14 +59,14 @@ class Layered(Sending):
         layers: Iterable[Layer],
     ) -> None:
         super().__init__(protocol, owner, driver, settings, peer, local)
-        self._layers = tuple(layers)
-        if self._layers:
+        self._layer = stacked(*layers)
+        if self._layer is not None:
             self.wire = OutboundBuffer()
             self.holds |= holds.LAYERED | holds.HANDSHAKING
         self._input: list[bytes] | None = None
         self._eof = False
         self._heard = False
-        self._farewell = _NOT_SAID if self._layers else 0
+        self._farewell = 0 if self._layer is None else _NOT_SAID
 
     def _layers_are_ready(self) -> None:
         """Go on to the protocol."""
@@ -75,7 +76,7 @@ class Layered(Sending):
 
     def encode_output(self) -> None:
         """Pass what was written down through the layers, as far as it is sent next."""
-        if not self._layers or self.holds & holds.HANDSHAKING:
+        if self._layer is None or self.holds & holds.HANDSHAKING:
             return
         outbound = self.outbound
         wire = self.wire
@@ -87,47 +88,46 @@ class Layered(Sending):
                 outbound.sent(len(data))
             if self._farewell_due:
                 self._say_farewell()
-        except ConnectionClosed as reason:
-            self._break(reason.with_traceback(None))
+        except Exception as exc:
+            self._layer_raised(exc)
 
     def encode_quickly(self) -> bytes | None:
-        """Take all that waits, encoded, if that is little and nothing is ahead of it."""
+        """Take all that waits, encoded; ``None`` if that is much, or something is ahead of it."""
         outbound = self.outbound
-        if outbound.size > AHEAD or outbound.head is not None or self.wire.size:
+        size = outbound.size
+        if self.wire.size or size > AHEAD or outbound.head is not None:
             return None
+        if not size:
+            return b""
         pieces = outbound.pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         outbound.size = 0
         try:
-            for layer in reversed(self._layers):
-                data = layer.send(data)
-        except ConnectionClosed as reason:
-            self._break(reason.with_traceback(None))
+            return self._layer.send(data)  # type: ignore[union-attr]
+        except Exception as exc:
+            self._layer_raised(exc)
             return None
-        return data
 
     def encode_part(self, data: bytes) -> None:
-        """Pass a part of a file down, ahead of what was written after it."""
+        """Pass a part of a file, or nothing, down ahead of what was written after it."""
         try:
             self._encode(data)
-        except ConnectionClosed as reason:
-            self._break(reason.with_traceback(None))
+        except Exception as exc:
+            self._layer_raised(exc)
 
     def _encode(self, data: bytes | memoryview) -> None:
         """Pass *data* down, and whatever the layers have to say themselves."""
-        for layer in reversed(self._layers):
-            sent = layer.send(data) if data else b""
-            data = sent + layer.output()
-        if data:
-            assert isinstance(data, bytes)
-            self.wire.append(data)
+        assert self._layer is not None
+        sent = self._layer.send(data) if data else b""
+        sent += self._layer.output()
+        if sent:
+            self.wire.append(sent)
 
     def _say_farewell(self) -> None:
-        """Have each layer end our side, the topmost first."""
-        data = b""
-        for layer in reversed(self._layers):
-            data = (layer.send(data) if data else b"") + layer.end()
+        """Have the layers end our side."""
+        assert self._layer is not None
+        data = self._layer.end()
         self._farewell = len(data)
         if data:
             self.wire.append(data)
@@ -144,9 +144,9 @@ class Layered(Sending):
     @property
     def _only_farewell_waits(self) -> bool:
         """Whether the peer has ended its side, and has got all of ours but that we end too."""
-        if not self._layers or self._farewell == _NOT_SAID or self.outbound.size:
+        if self._layer is None or self._farewell == _NOT_SAID or self.outbound.size:
             return False
-        return self._layers[-1].ended and self.wire.size <= self._farewell
+        return self._eof and self.wire.size <= self._farewell
 
     @property
     def sendable(self) -> bool:
@@ -169,7 +169,8 @@ class Layered(Sending):
     @property
     def can_write_eof(self) -> bool:
         """Whether ``write_eof`` is supported."""
-        return self._driver.can_write_eof and all(layer.half_close for layer in self._layers)
+        half_close = self._layer is None or self._layer.half_close
+        return self._driver.can_write_eof and half_close
 
     # Up
 
@@ -178,35 +179,32 @@ class Layered(Sending):
 
         What is to be done besides is done by ``feed_decoded``, with what this returns.
         """
-        news = False
+        layer = self._layer
+        assert layer is not None
         try:
-            for layer in self._layers:
-                data = layer.receive(data)
-                if layer.news:
-                    news = True
-            if news:
-                self._pass_own_output_down()
+            data = layer.receive(data)
+            if not layer.news:
+                return data
+            self._pass_own_output_down(layer)
         except HandshakeFailed as reason:
             self._refuse(reason.with_traceback(None))
             return b""
-        except ConnectionClosed as reason:
-            self._break(reason.with_traceback(None))
+        except Exception as exc:
+            self._layer_raised(exc)
             return b""
-        if news:
-            self._look_at_layers()
+        self._look_at(layer)
         return data
 
-    def _look_at_layers(self) -> None:
+    def _look_at(self, layer: Layer) -> None:
         """See what has changed in the layers."""
-        layers = self._layers
         if self.holds & holds.HANDSHAKING:
             self._heard = True
-            if all(layer.ready for layer in layers):
+            if layer.ready:
                 self._layers_are_ready()
-        if layers[-1].ended and not self._eof:
+        if layer.ended and not self._eof:
             self._eof = True
             self.holds |= holds.INPUT
-        elif layers[-1].failure is not None:
+        elif layer.failure is not None:
             self.holds |= holds.INPUT
 
     def feed_decoded(self, data: bytes) -> None:
@@ -214,23 +212,29 @@ class Layered(Sending):
         if data:
             self._hold_input(data)
         self.advance()
-        for layer in self._layers:
-            if layer.failure is not None:
-                self._break(layer.failure.with_traceback(None))
+        failure = self._layer.failure if self._layer is not None else None
+        if failure is not None:
+            self._break(failure.with_traceback(None))
 
-    def _pass_own_output_down(self) -> None:
+    def _pass_own_output_down(self, layer: Layer) -> None:
         """Have the layers' own answers sent, but not after our side has ended.
 
         A peer that asks for answers, and does not read them, may not fill our memory.
         """
         if self._farewell != _NOT_SAID:
-            for layer in self._layers:
-                layer.output()
+            layer.output()
             return
         self._encode(b"")
         limit = max(self.settings.max_buffered, 2 * AHEAD + RECORDS)
         if self.wire.size > limit:
             self._break(OutboundOverflow(self.wire.size, limit))
+
+    def _layer_raised(self, exc: Exception) -> None:
+        """End this connection; what is no reason for that is a defect of the layer's."""
+        if isinstance(exc, ConnectionClosed):
+            self._break(exc.with_traceback(None))
+        else:
+            self.failed(type(self._layer).__qualname__, exc)
 
     def _handshake_cut_off(self) -> ConnectionClosed:
         """Return what it means that the stream has ended before the layers were ready."""
@@ -240,9 +244,10 @@ class Layered(Sending):
 
     def _stream_cut_off(self) -> ConnectionClosed | None:
         """Return what is wrong if the stream below the layers has ended, and they have not."""
-        if self._layers[-1].ended or not self.settings.require_close_notify:
+        layer = self._layer
+        if layer is None or layer.ended or not layer.marks_end:
             return None
-        if not any(layer.marks_end for layer in self._layers):
+        if not self.settings.require_close_notify:
             return None
         return ConnectionLost("end of input without close_notify: the stream may be cut")
 
@@ -250,7 +255,7 @@ class Layered(Sending):
         """Send the layers' last word, and close: nothing else can be sent any more."""
         try:
             self._encode(b"")
-        except ConnectionClosed:
+        except Exception:
             pass  # a lower layer is not ready to pass it
         self.outbound.clear()
         self.count_output()
@@ -280,13 +285,14 @@ class Layered(Sending):
         if server_side is None:
             server_side = self._driver.server_side
         layer = self._owner.tls_layer(context, server_hostname, server_side)
-        if self._layers:
+        if self._layer is None:
+            self.wire, self.outbound = self.outbound, OutboundBuffer()
+            self._layer = layer
+        else:
             while (data := self.outbound.peek()) is not None:
                 self._encode(data)
                 self.outbound.sent(len(data))
-        else:
-            self.wire, self.outbound = self.outbound, OutboundBuffer()
-        self._layers += (layer,)
+            self._layer = stacked(self._layer, layer)
         self._farewell = _NOT_SAID
         self.holds |= holds.LAYERED | holds.HANDSHAKING | holds.STARTING
         self._set_fast_limit()

@@ -83,7 +83,11 @@ class Sending(Callbacks):
     def output_tried(self, sent: int, now: float) -> None:
         """Take it that the driver sent *sent* bytes, and could not send more for now."""
         waiting = self.buffered
-        if waiting or self.sending_file:
+        if self.holds & holds.HANDSHAKING:
+            stuck = self.wire.size > 0  # the rest waits for the peer's answer, not for its reading
+        else:
+            stuck = waiting > 0 or self.sending_file
+        if stuck:
             self.holds |= holds.UNSENT
             if sent or self._blocked_at == inf:
                 self._stop_idle_clock(now)
