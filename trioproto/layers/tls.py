@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import ssl
 
+from trioproto.layers.client_hello import ClientHelloReader
 from trioproto.sansio.errors import ConnectionClosed, ConnectionLost, HandshakeFailed
 from trioproto.sansio.layer import Layer
-from trioproto.sansio.tls_info import TLSInfo
+from trioproto.sansio.tls_info import ServerContexts, TLSContext, TLSInfo
 
 RECORD = 16 * 1024
 """Bytes of the largest record, and so of the most that one read gives."""
+_FAILED = "TLS handshake failed"
+_UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
+"""The record of a fatal alert: RFC 8446 section 6, RFC 6066 section 3."""
 
 
 class TLSLayer(Layer):
@@ -23,13 +27,15 @@ class TLSLayer(Layer):
 
     Args:
         context: the certificates and rules; whoever changes it changes later
-            connections only.
+            connections only. On a server also what finds one for the name that
+            the client asks for.
         server_side: which side this is.
         server_hostname: the name that a client asks for, and that the server's
             certificate must have if the context checks that.
 
     Raises:
         ssl.SSLError: the context is not for this side.
+        TypeError: a client needs an ``SSLContext``.
         ValueError: the context checks host names, and there is none.
 
     Origin: RFC 8446, RFC 5246; the memory buffers of Python's ``ssl`` module.
@@ -37,10 +43,13 @@ class TLSLayer(Layer):
 
     # Slots: half of the cost of looking an attribute up, where a base has a default for it.
     __slots__ = (
+        "_contexts",
+        "_hello",
         "_incoming",
         "_object",
         "_outgoing",
         "_read",
+        "_server_name",
         "_write",
         "ended",
         "failure",
@@ -54,29 +63,37 @@ class TLSLayer(Layer):
 
     def __init__(
         self,
-        context: ssl.SSLContext,
+        context: TLSContext,
         *,
         server_side: bool,
         server_hostname: str | None = None,
     ) -> None:
-        if context.check_hostname and not (server_side or server_hostname):
-            raise ValueError("the context checks the server's name: give server_hostname")
         self.ready = self.ended = False
         self.half_close = self.news = True
         self.failure: ConnectionClosed | None = None
         self.tls: TLSInfo | None = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._object = context.wrap_bio(
-            self._incoming,
-            self._outgoing,
-            server_side=server_side,
-            server_hostname=server_hostname,
-        )
-        self._read = self._object.read
-        self._write = self._object.write
-        if not server_side:
+        self._hello = ClientHelloReader() if server_side else None
+        self._server_name = server_hostname
+        self._contexts: ServerContexts | None = None
+        if not isinstance(context, ssl.SSLContext):
+            if not server_side:
+                raise TypeError(f"a client needs an SSLContext, not {context!r:.100}")
+            self._contexts = context
+        elif server_side:
+            self._begin(context.wrap_bio(self._incoming, self._outgoing, server_side=True))
+        elif context.check_hostname and not server_hostname:
+            raise ValueError("the context checks the server's name: give server_hostname")
+        else:
+            bio = self._incoming, self._outgoing
+            self._begin(context.wrap_bio(*bio, server_hostname=server_hostname))
             self._shake_hands()  # a client has the first word
+
+    def _begin(self, session: ssl.SSLObject) -> None:
+        self._object = session
+        self._read = session.read
+        self._write = session.write
 
     def receive(self, data: bytes) -> bytes:
         """Take records; return what they hold."""
@@ -101,6 +118,10 @@ class TLSLayer(Layer):
         """Take records when the handshake is not done, or something is about to change."""
         if self.ended or self.failure is not None:
             return b""
+        if self._hello is not None:
+            data = self._read_hello(self._hello, data)
+            if not data:
+                return b""
         self._incoming.write(data)
         opening = not self.ready
         if opening:
@@ -110,6 +131,22 @@ class TLSLayer(Layer):
         plain = self._read_all([])
         self.news = self.news or opening
         return plain
+
+    def _read_hello(self, hello: ClientHelloReader, data: bytes) -> bytes:
+        """Keep the client's first flight until its name is known, and the context found."""
+        data = hello.feed(data)
+        if not hello.done:
+            return b""
+        self._hello = None
+        if hello.name is not None:
+            self._server_name = hello.name.decode("ascii", "backslashreplace")
+        if self._contexts is not None:
+            context = self._contexts.find(self._server_name)
+            if context is None:
+                self._outgoing.write(_UNRECOGNIZED_NAME)
+                raise HandshakeFailed(f"{_FAILED}: no certificate for the name that was asked for")
+            self._begin(context.wrap_bio(self._incoming, self._outgoing, server_side=True))
+        return data
 
     def _read_all(self, chunks: list[bytes]) -> bytes:
         """Read on until nothing whole is left; *chunks* have been read already."""
@@ -172,22 +209,22 @@ class TLSLayer(Layer):
         except ssl.SSLWantReadError:
             return
         except ssl.SSLError as exc:
-            raise HandshakeFailed(f"TLS handshake failed: {_in_words(exc)}") from exc
+            raise HandshakeFailed(f"{_FAILED}: {_in_words(exc)}") from exc
         try:
-            self.tls = _info(session)
+            self.tls = _info(session, self._server_name)
         except (ssl.SSLError, ValueError) as exc:
             raise HandshakeFailed("TLS: the peer's certificate cannot be read") from exc
         self.ready = True
         self.half_close = session.version() == "TLSv1.3"
 
 
-def _info(session: ssl.SSLObject) -> TLSInfo:
+def _info(session: ssl.SSLObject, server_name: str | None) -> TLSInfo:
     cipher = session.cipher()
     return TLSInfo(
         version=session.version() or "",
         cipher=cipher[0] if cipher else "",
         alpn=session.selected_alpn_protocol(),
-        server_name=getattr(session, "server_name", None) or session.server_hostname,
+        server_name=server_name,
         peer_certificate=session.getpeercert(),
         peer_certificate_der=session.getpeercert(binary_form=True),
         resumed=bool(session.session_reused),
@@ -202,6 +239,4 @@ def _in_words(exc: ssl.SSLError) -> str:
     """Say what OpenSSL means: ``CERTIFICATE_VERIFY_FAILED`` alone helps nobody."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         return exc.verify_message
-    if exc.reason == "CALLBACK_FAILED":  # that of a server with several certificates
-        return "no certificate for the name that was asked for"
     return (exc.reason or str(exc)).lower().replace("_", " ")

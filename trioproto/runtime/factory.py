@@ -21,10 +21,9 @@ from trioproto.runtime.user_code import close_at_once, shielded
 from trioproto.sansio.settings import Settings
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
     from trioproto.runtime.server import Server
     from trioproto.sansio.layer import Layer
+    from trioproto.sansio.tls_info import TLSContext
 
 
 class Factory(PureFactory[P]):  # noqa: D101
@@ -59,7 +58,7 @@ class Factory(PureFactory[P]):  # noqa: D101
         if self._scope is not None:
             self._scope.admission.set_limit(self.settings.max_connections)
 
-    async def handle(self, stream: trio.abc.Stream, *, tls: SSLContext | None = None) -> None:
+    async def handle(self, stream: trio.abc.Stream, *, tls: TLSContext | None = None) -> None:
         """Serve one connection over *stream* until it ends; a handler for trio.
 
         The stream is closed. At ``max_connections`` this waits for a slot
@@ -67,7 +66,7 @@ class Factory(PureFactory[P]):  # noqa: D101
 
         Args:
             stream: any stream.
-            tls: speak TLS over it, as the server.
+            tls: speak TLS over it, as the server: a context, or ``Certificates``.
 
         Raises:
             RuntimeError: the factory has a lifespan or limits of its own, and
@@ -171,5 +170,5 @@ class Factory(PureFactory[P]):  # noqa: D101
         await StreamDriver(scope, stream).run(peer, local, opening, slot)
 
 
-def _server_layers(context: SSLContext) -> tuple[Layer, ...]:
+def _server_layers(context: TLSContext) -> tuple[Layer, ...]:
     return (TLSLayer(context, server_side=True),)

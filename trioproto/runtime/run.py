@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import AsyncIterator
-from ssl import SSLContext
 from typing import Any
 
 import trio
@@ -18,6 +17,7 @@ from trioproto.sansio.addresses import Address
 from trioproto.sansio.errors import ConnectionClosed
 from trioproto.sansio.protocol import Protocol, check_protocol
 from trioproto.sansio.settings import Settings
+from trioproto.sansio.tls_info import TLSContext
 
 
 def run(
@@ -91,7 +91,7 @@ async def run_protocol(
     stream: trio.abc.Stream,
     settings: Settings | None = None,
     *,
-    tls: SSLContext | None = None,
+    tls: TLSContext | None = None,
 ) -> ConnectionClosed:
     """Serve one protocol over one stream until the connection ends.
 
@@ -102,7 +102,7 @@ async def run_protocol(
         protocol: handles the connection.
         stream: any stream.
         settings: by default those of a plain ``Factory``.
-        tls: speak TLS over the stream, as the server.
+        tls: speak TLS over the stream, as the server: a context, or ``Certificates``.
 
     Returns:
         Why the connection ended, which ``connection_lost`` has got too.

@@ -12,12 +12,11 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.connection import Connection
     from trioproto.sansio.errors import ConnectionClosed
     from trioproto.sansio.layer import Layer
+    from trioproto.sansio.tls_info import TLSContext
 
 
 class Driver(Protocol):
@@ -114,7 +113,7 @@ class Owner(Protocol):
         ...
 
     def tls_layer(
-        self, context: SSLContext, server_hostname: str | None, server_side: bool
+        self, context: TLSContext, server_hostname: str | None, server_side: bool
     ) -> Layer:
         """Make the layer for ``start_tls``."""
         ...

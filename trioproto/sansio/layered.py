@@ -28,13 +28,12 @@ from trioproto.sansio.sending import Sending
 from trioproto.sansio.stack import stacked
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.driver import Driver, Owner
     from trioproto.sansio.layer import Layer
     from trioproto.sansio.protocol import Protocol
     from trioproto.sansio.settings import Settings
+    from trioproto.sansio.tls_info import TLSContext
 
 
 RECORDS = 4096
@@ -270,7 +269,7 @@ class Layered(Sending):
 
     def start_tls(
         self,
-        context: SSLContext,
+        context: TLSContext,
         *,
         server_hostname: str | None = None,
         server_side: bool | None = None,

@@ -28,9 +28,8 @@ from trioproto.sansio.errors import (
 from trioproto.sansio.lifecycle import Event, State
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
     from trioproto.sansio.protocol import Protocol
+    from trioproto.sansio.tls_info import TLSContext
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 
@@ -189,7 +188,7 @@ class Transport(Books):
 
     def start_tls(
         self,
-        context: SSLContext,
+        context: TLSContext,
         *,
         server_hostname: str | None = None,
         server_side: bool | None = None,
@@ -210,7 +209,8 @@ class Transport(Books):
         On a closing connection this does nothing.
 
         Args:
-            context: for our side.
+            context: for our side; on a server also what finds one for the name
+                that the client asks for, as ``Certificates`` do.
             server_hostname: on a client, the name that is asked for and verified.
             server_side: whether we are the server; by default as the connection
                 was made: accepted, or by ``connect``.
