@@ -145,7 +145,7 @@ class SMTP(LineReceiver):
         # RFC 3207: whatever was said in plain counts no more, not even the client's name.
         self.forget_mail()
         self.state = "connected"
-        self.transport.start_tls(self.factory.certificates.context)
+        self.transport.start_tls(self.factory.certificates)
 
     def forget_mail(self) -> None:
         self.mail = None

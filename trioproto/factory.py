@@ -20,12 +20,11 @@ from trioproto.sansio.protocol import Protocol, check_protocol
 from trioproto.sansio.settings import Settings
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.driver import Driver
     from trioproto.sansio.errors import ConnectionClosed
     from trioproto.sansio.layer import Layer
+    from trioproto.sansio.tls_info import TLSContext
 
 if TYPE_CHECKING:
     # A default, so that a bare ``class MyFactory(Factory)`` is typed as well.
@@ -227,7 +226,7 @@ class Factory(Generic[P]):
         self._error_log.note(peer, reason)
 
     def tls_layer(
-        self, context: SSLContext, server_hostname: str | None, server_side: bool
+        self, context: TLSContext, server_hostname: str | None, server_side: bool
     ) -> Layer:
         """Make the layer for ``start_tls``."""
         return TLSLayer(context, server_side=server_side, server_hostname=server_hostname)

@@ -21,7 +21,9 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from trioproto.endpoints.certificates import CertificateFiles, Certificates
-from trioproto.layers.server_name import NamedSSLObject
+from trioproto.errors import HandshakeFailed
+from trioproto.layers.tls import TLSLayer
+from trioproto.sansio.tls_info import TLSInfo
 
 ROUNDS = 10
 TEXT = "tls:8443:privateKey=www.key"
@@ -30,17 +32,20 @@ LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 
 @dataclass
 class Pair:
-    """Two ends of one TLS connection, and what went wrong at each."""
+    """Two ends of one TLS connection, OpenSSL's client and our server, and what went wrong."""
 
     client: ssl.SSLObject
-    server: ssl.SSLObject
+    server: TLSLayer
+    to_client: ssl.MemoryBIO
+    to_server: ssl.MemoryBIO
     client_error: ssl.SSLError | None = None
-    server_error: ssl.SSLError | None = None
+    server_error: Exception | None = None
 
     @property
-    def server_name(self) -> str | None:
-        assert isinstance(self.server, NamedSSLObject)
-        return self.server.server_name
+    def seen(self) -> TLSInfo:
+        """What the server knows of it."""
+        assert self.server.tls is not None
+        return self.server.tls
 
     @property
     def names(self) -> set[str]:
@@ -51,26 +56,56 @@ class Pair:
     def talk(self) -> bytes:
         """Say hello both ways; return what arrived."""
         self.client.write(b"hello")
-        self.server.write(self.server.read(100) + b", you")
+        heard = self.server.receive(self.to_server.read())
+        self.to_client.write(self.server.send(heard + b", you"))
         return self.client.read(100)
+
+    def go_on(self) -> None:
+        """Let each side do what it can with what the other has sent."""
+        self.client_error = self.client_error or _go_on(self.client)
+        if self.to_server.pending and self.server_error is None:
+            try:
+                self.server.receive(self.to_server.read())
+            except HandshakeFailed as exc:
+                cause = exc.__cause__
+                self.server_error = cause if isinstance(cause, ssl.SSLError) else exc
+            self.to_client.write(self.server.output())
+
+    def go_on_in_pieces(self, size: int) -> None:
+        """Let the client say something, of which the server gets so many bytes at a time."""
+        self.client_error = self.client_error or _go_on(self.client)
+        while self.to_server.pending:
+            self.server.receive(self.to_server.read(size))
+        self.to_client.write(self.server.output())
 
 
 def shake(
-    server: ssl.SSLContext | Certificates, client: ssl.SSLContext, name: str | None = None
+    server: ssl.SSLContext | Certificates,
+    client: ssl.SSLContext,
+    name: str | None = None,
+    session: ssl.SSLSession | None = None,
 ) -> Pair:
     """Shake hands until both are content, or one is not."""
-    context = server.context if isinstance(server, Certificates) else server
-    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-    pair = Pair(
-        client.wrap_bio(to_client, to_server, server_hostname=name),
-        context.wrap_bio(to_server, to_client, server_side=True),
-    )
+    pair = begin(server, client, name, session)
     for _ in range(ROUNDS):
-        pair.client_error = pair.client_error or _go_on(pair.client)
-        pair.server_error = pair.server_error or _go_on(pair.server)
-    if isinstance(pair.client_error, ssl.SSLWantReadError):
-        pair.client_error = None
+        pair.go_on()
     return pair
+
+
+def begin(
+    server: ssl.SSLContext | Certificates,
+    client: ssl.SSLContext,
+    name: str | None = None,
+    session: ssl.SSLSession | None = None,
+) -> Pair:
+    """Make both ends, which have said nothing yet."""
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    return Pair(
+        client.wrap_bio(to_client, to_server, server_hostname=name, session=session),
+        TLSLayer(server, server_side=True),
+        to_client,
+        to_server,
+    )
 
 
 def _go_on(session: ssl.SSLObject) -> ssl.SSLError | None:

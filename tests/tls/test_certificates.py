@@ -28,7 +28,7 @@ from trioproto.layers.tls import TLSLayer
 
 def test_a_loaded_certificate_serves_a_client(files: CertificateFiles, ca: trustme.CA) -> None:
     pair = shake(loaded(files), trusting(ca, check_hostname=True), "www.example.org")
-    assert pair.server.version() == "TLSv1.3"
+    assert pair.seen.version == "TLSv1.3"
     assert pair.talk() == b"hello, you"
 
 
@@ -50,13 +50,20 @@ def test_words_around_the_certificates_do_not_matter(
 
 def test_nothing_is_to_be_had_before_loading(files: CertificateFiles) -> None:
     with pytest.raises(RuntimeError, match=r"load\(\)"):
-        Certificates([files]).layers()
+        Certificates([files]).find(None)
+    with pytest.raises(RuntimeError, match=r"load\(\)"):
+        _ = Certificates([files]).context
 
 
-def test_layers_are_one_tls_layer_of_the_current_context(files: CertificateFiles) -> None:
-    (layer,) = loaded(files).layers()
-    assert isinstance(layer, TLSLayer)
-    assert not layer.ready
+def test_one_certificate_is_found_for_any_name(files: CertificateFiles) -> None:
+    certificates = loaded(files)
+    for name in (None, "", "www.example.org", "elsewhere.example.org", "\\xff"):
+        assert certificates.find(name) is certificates.context
+
+
+def test_they_are_none_for_a_client(files: CertificateFiles) -> None:
+    with pytest.raises(TypeError, match="a client needs an SSLContext"):
+        TLSLayer(loaded(files), server_side=False)
 
 
 def test_the_rules_are_set(files: CertificateFiles) -> None:

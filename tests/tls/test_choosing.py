@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.layers.hellos import first_flight
 from tests.tls.handshakes import (
     LONG_AGO,
+    ROUNDS,
+    begin,
     loaded,
     problem_of,
     shake,
@@ -19,7 +22,8 @@ from tests.tls.handshakes import (
     write,
 )
 from trioproto.endpoints.certificates import CertificateFiles, Certificates
-from trioproto.errors import EndpointError
+from trioproto.errors import EndpointError, HandshakeFailed
+from trioproto.layers.tls import TLSLayer
 
 
 class TestOneOfSeveralCertificates:
@@ -58,7 +62,7 @@ class TestOneOfSeveralCertificates:
         pair = shake(several, trusting(ca), name)
         assert pair.talk() == b"hello, you"
         assert shown in pair.names
-        assert pair.server_name == name
+        assert pair.seen.server_name == name
 
     def test_that_has_a_common_name_only(self, several: Certificates, ca: trustme.CA) -> None:
         pair = shake(several, trusting(ca), "common.example.org")
@@ -82,7 +86,46 @@ class TestOneOfSeveralCertificates:
         pair = shake(several, trusting(ca), name)
         assert pair.server_error is not None
         assert "UNRECOGNIZED_NAME" in str(pair.client_error)
-        assert pair.server_name == name
+        assert "no certificate for the name" in str(pair.server_error)
+
+    @pytest.mark.parametrize("odd", [b"\xff.example.org", b"\xc3\xbc.example.org", b"a\0b.c.d.org"])
+    def test_is_not_asked_for_by_a_name_that_is_none(
+        self, several: Certificates, odd: bytes
+    ) -> None:
+        """CPython would print a traceback, had it to tell a callback of such a name."""
+        flight = first_flight("x" * len(odd)).replace(b"x" * len(odd), odd)
+        layer = TLSLayer(several, server_side=True)
+        with pytest.raises(HandshakeFailed, match="no certificate for the name"):
+            layer.receive(flight)
+        assert layer.output() == b"\x15\x03\x03\x00\x02\x02\x70"
+
+    def test_is_chosen_though_the_clients_first_flight_comes_byte_by_byte(
+        self, several: Certificates, ca: trustme.CA
+    ) -> None:
+        pair = begin(several, trusting(ca), "wild.example.org")
+        pair.go_on_in_pieces(1)
+        for _ in range(ROUNDS):
+            pair.go_on()
+        assert "wild.example.org" in pair.names
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    def test_takes_up_no_session_of_another(
+        self, several: Certificates, ca: trustme.CA, version: ssl.TLSVersion
+    ) -> None:
+        client = trusting(ca)
+        client.maximum_version = version
+        first = shake(several, client, "wild.example.org")
+        first.talk()
+        session = first.client.session
+        assert session is not None
+        again = shake(several, client, "wild.example.org", session)
+        assert again.seen.resumed
+        other = shake(several, client, "b.example.org", session)
+        assert not other.seen.resumed
+        assert other.seen.server_name == "b.example.org"
+        assert "b.example.org" in other.names
+        unknown = shake(several, client, "unknown.example.org", session)
+        assert "UNRECOGNIZED_NAME" in str(unknown.client_error)
 
     def test_must_have_a_name(
         self, ca: trustme.CA, files: CertificateFiles, tmp_path: Path
@@ -98,7 +141,12 @@ class TestOneOfSeveralCertificates:
         for name in ("www.example.org", "whatever.example.org", None):
             pair = shake(certificates, trusting(ca), name)
             assert pair.names == {"www.example.org"}
-            assert pair.server_name == name
+            assert pair.seen.server_name == name
+
+    def test_alone_answers_to_what_is_no_name_too(self, files: CertificateFiles) -> None:
+        layer = TLSLayer(loaded(files), server_side=True)
+        layer.receive(first_flight("xx.example.org").replace(b"xx.", b"\xc3\xbc."))
+        assert len(layer.output()) > 500  # its certificate among it
 
     def test_may_have_expired(
         self, files: CertificateFiles, ca: trustme.CA, tmp_path: Path
@@ -123,7 +171,7 @@ class TestOneOfSeveralCertificates:
         pair = shake(certificates, client, "other.example.org")
         assert pair.names == {"other.example.org"}
         assert pair.client.selected_alpn_protocol() == "h2"
-        assert pair.server.getpeercert()
+        assert pair.seen.peer_certificate
         assert pair.talk() == b"hello, you"
 
 
@@ -133,7 +181,7 @@ class TestTheApplicationProtocol:
         client.set_alpn_protocols(["http/1.1", "h2"])
         pair = shake(loaded(files, alpn=("h2", "http/1.1")), client)
         assert pair.client.selected_alpn_protocol() == "h2"
-        assert pair.server.selected_alpn_protocol() == "h2"
+        assert pair.seen.alpn == "h2"
 
     @pytest.mark.parametrize("offered", [[], ["spdy/3"]])
     def test_is_none_if_there_is_none_in_common(
@@ -143,7 +191,7 @@ class TestTheApplicationProtocol:
         if offered:
             client.set_alpn_protocols(offered)
         pair = shake(loaded(files, alpn=("h2",)), client)
-        assert pair.server.selected_alpn_protocol() is None
+        assert pair.seen.alpn is None
         assert pair.talk() == b"hello, you"
 
     @pytest.mark.parametrize("name", ["", "x" * 256, "grün"])
@@ -219,7 +267,7 @@ class TestAClientsCertificate:
         client.maximum_version = version
         ca.issue_cert("client@example.org").configure_cert(client)
         pair = shake(certificates, client)
-        seen: Any = pair.server.getpeercert()
+        seen: Any = pair.seen.peer_certificate
         assert seen["subjectAltName"] == (("email", "client@example.org"),)
         assert pair.talk() == b"hello, you"
 

@@ -11,8 +11,7 @@ from trioproto.endpoints.certificate_files import CertificateFiles, load_pair, s
 from trioproto.endpoints.certificate_names import names_of
 from trioproto.endpoints.pem import FilePath, PEMFile, authorities, files_of
 from trioproto.endpoints.reloading import Signature, Watch, signature_of
-from trioproto.layers.server_name import ContextsByName, keep_name
-from trioproto.layers.tls import TLSLayer
+from trioproto.layers.server_name import ContextsByName
 from trioproto.sansio.errors import ListenError
 
 __all__ = ["CertificateFiles", "Certificates"]
@@ -66,22 +65,35 @@ class Certificates:
         self.reload_interval = reload_interval
         self.text = text or f"tls:privateKey={files[0].private_key}"
         self.signature: Signature = ()
-        self._context: ssl.SSLContext | None = None
+        self._contexts: ContextsByName | None = None
 
     @property
     def context(self) -> ssl.SSLContext:
-        """What new connections use; another one after the files have changed.
+        """That of the first certificate; another one after the files have changed.
 
         Raises:
             RuntimeError: nothing has been loaded yet.
         """
-        if self._context is None:
-            raise RuntimeError("the certificates have not been loaded: call load() first")
-        return self._context
+        return self._loaded().first
 
-    def layers(self) -> tuple[TLSLayer]:
-        """Make the layers of a new connection."""
-        return (TLSLayer(self.context, server_side=True),)
+    def find(self, name: str | None) -> ssl.SSLContext | None:
+        """Return the context of the certificate for a name that a client asks for.
+
+        Args:
+            name: as it was sent; ``None``: no name.
+
+        Returns:
+            ``None`` if there are several certificates, and none has the name.
+
+        Raises:
+            RuntimeError: nothing has been loaded yet.
+        """
+        return self._loaded().find(name)
+
+    def _loaded(self) -> ContextsByName:
+        if self._contexts is None:
+            raise RuntimeError("the certificates have not been loaded: call load() first")
+        return self._contexts
 
     def load(self) -> None:
         """Read all files, and use them from now on; blocks for as long as the disk does.
@@ -95,7 +107,7 @@ class Certificates:
         # Before reading: what changes meanwhile is then seen at the next look.
         signature = signature_of(self.paths())
         try:
-            self._context = self._build()
+            self._contexts = self._build()
         except OSError as exc:
             raise ListenError(self.text, exc.errno, exc.strerror or str(exc)) from exc
         self.signature = signature
@@ -121,25 +133,25 @@ class Certificates:
         watch = Watch(self)
         while True:
             await trio.sleep(self.reload_interval)
-            # Left alone when cancelled: a file system that hangs holds up no shutdown.
-            await trio.to_thread.run_sync(watch.look, abandon_on_cancel=True)
+            try:
+                # Left alone when cancelled: a file system that hangs holds up no shutdown.
+                await trio.to_thread.run_sync(watch.look, abandon_on_cancel=True)
+            except Exception as exc:
+                watch.failed(exc)  # there is no thread to be had, say: no reason to end the server
 
-    def _build(self) -> ssl.SSLContext:
-        """Make a context for each certificate; return the one that begins."""
+    def _build(self) -> ContextsByName:
+        """Make a context for each certificate."""
         made = [self._make(files) for files in self.files]
-        first = made[0][0]
         if self.client_ca is not None:
             clients = authorities(self.client_ca, "clientCA", self.text)
             for context, _ in made:
                 context.load_verify_locations(cadata=clients)
                 context.verify_mode = ssl.CERT_REQUIRED
-        if len(made) == 1:
-            keep_name(first)
-            return first
-        by_name = ContextsByName(first)
-        for context, names in made:
-            by_name.add(names, context)
-        return first
+        contexts = ContextsByName(made[0][0])
+        if len(made) > 1:
+            for context, names in made:
+                contexts.add(names, context)
+        return contexts
 
     def _make(self, files: CertificateFiles) -> tuple[ssl.SSLContext, list[str]]:
         """Make the context of one certificate, and find its names."""

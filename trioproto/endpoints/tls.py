@@ -68,8 +68,6 @@ class TLSServerEndpoint(ServerEndpoint):
         return bound
 
     def _layers(self) -> tuple[TLSLayer, ...]:
-        if isinstance(self.tls, Certificates):
-            return self.tls.layers()
         return (TLSLayer(self.tls, server_side=True),)
 
     async def _check_plain(self, bound: list[Bound]) -> None:

@@ -4,6 +4,9 @@ So it runs in the same step as everything else, over any stream, and in tests
 without one. OpenSSL reads exactly one record at a time from its buffer: when
 that is empty after a read, nothing complete is left behind, and no further read
 has to fail to say so.
+
+Reasons keep OpenSSL's error as their cause, without its traceback: the frames there
+would keep the connection alive until the garbage collector comes.
 """
 
 from __future__ import annotations
@@ -169,7 +172,7 @@ class TLSLayer(Layer):
             self.ended = True
         elif not isinstance(exc, ssl.SSLWantReadError):
             self.failure = _lost(exc)
-            self.failure.__cause__ = exc
+            self.failure.__cause__ = exc.with_traceback(None)
             if not any(chunks):
                 raise self.failure
         self._note_news()
@@ -185,7 +188,7 @@ class TLSLayer(Layer):
             while written < len(data):
                 written += self._write(memoryview(data)[written:])
         except ssl.SSLError as exc:
-            raise _lost(exc) from exc
+            raise _lost(exc) from exc.with_traceback(None)
         return self._outgoing.read()
 
     def output(self) -> bytes:
@@ -209,11 +212,12 @@ class TLSLayer(Layer):
         except ssl.SSLWantReadError:
             return
         except ssl.SSLError as exc:
-            raise HandshakeFailed(f"{_FAILED}: {_in_words(exc)}") from exc
+            raise HandshakeFailed(f"{_FAILED}: {_in_words(exc)}") from exc.with_traceback(None)
         try:
             self.tls = _info(session, self._server_name)
         except (ssl.SSLError, ValueError) as exc:
-            raise HandshakeFailed("TLS: the peer's certificate cannot be read") from exc
+            problem = "TLS: the peer's certificate cannot be read"
+            raise HandshakeFailed(problem) from exc.with_traceback(None)
         self.ready = True
         self.half_close = session.version() == "TLSv1.3"
 

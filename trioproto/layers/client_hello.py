@@ -1,0 +1,177 @@
+"""The server name that a client's first flight asks for, read before OpenSSL sees any of it.
+
+By it a server chooses its certificate, before there is anything of OpenSSL's. A
+callback from OpenSSL's side would not do: CPython prints a traceback, in place of
+calling it, for a name that is not ASCII, which any client can send as often as it
+likes; and for a session that is taken up again it is told of the name of that.
+
+Nothing is refused here. What cannot be read is OpenSSL's to judge: it knows the
+right alert, and takes what is too odd, or too long, for us to have found the name.
+
+Origin: RFC 8446 sections 4.1.2 (ClientHello) and 5.1 (records); RFC 6066 section 3
+(server_name).
+"""
+
+from __future__ import annotations
+
+LIMIT = 64 * 1024
+"""Bytes from the first one on that are kept and looked at (with a copy of what is in the records).
+
+Hellos have some 200 to 2,000, post-quantum keys included; with a ticket that holds a client's
+certificate there may be 20,000. OpenSSL takes 131,396, of which nobody has use for more than this.
+"""
+
+_HANDSHAKE = 22
+_MOST = 1 << 14
+"""Bytes that a record may have after its header."""
+_HEADER = 5
+_MAJOR_VERSION = b"\x03"
+_MESSAGE_HEADER = 4
+_CLIENT_HELLO = 1
+_VERSION_AND_RANDOM = 2 + 32
+_SERVER_NAME = b"\0\0"
+_HOST_NAME = b"\0"
+
+
+class _Unreadable(Exception):
+    """This is no ClientHello, or none that can be read."""
+
+
+class ClientHelloReader:
+    """Keeps a client's first flight back until its server name can be read.
+
+    Attributes:
+        done: whether nothing is kept back any more.
+        name: the one host name of the server_name extension, as it was sent, be it
+            empty, too long or no name at all; ``None``: none was sent, or the
+            hello cannot be read. Known once ``done``.
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+        self.name: bytes | None = None
+        self._kept = bytearray()
+        self._place = 0  # how far the kept bytes have been taken apart
+        self._left = 0  # bytes of the record there that are still to come
+        self._hello = bytearray()  # what was in the records
+
+    @property
+    def pending(self) -> int:
+        """Bytes that are kept."""
+        return len(self._kept)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes that have arrived, cut anywhere; return those that OpenSSL may have.
+
+        These are none until the hello is whole, or it is clear that this is none
+        that can be read; then all that were kept; and from then on *data* itself.
+        Cost over a connection's life: linear in the bytes, however they were split.
+        """
+        if self.done:
+            return data
+        self._kept += data
+        try:
+            self.done = self._take_records()
+        except _Unreadable:
+            self.done = True
+        if not self.done:
+            return b""
+        data = bytes(self._kept)
+        self._kept.clear()
+        self._hello.clear()
+        return data
+
+    def _take_records(self) -> bool:
+        """Take the hello out of its records; return whether it was whole, and the name is read."""
+        end = min(len(self._kept), LIMIT)
+        while self._place < end and self._enter_record():
+            body = self._kept[self._place : min(self._place + self._left, end)]
+            self._place += len(body)
+            self._left -= len(body)
+            self._hello += body
+            if self._read_hello():
+                return True
+        if end == LIMIT:
+            raise _Unreadable
+        return False
+
+    def _enter_record(self) -> bool:
+        """Pass over the next record's header, unless there is some of a record left."""
+        if self._left:
+            return True
+        length = _record_length(self._kept[self._place : self._place + _HEADER])
+        if length is None:
+            return False
+        self._place += _HEADER
+        self._left = length
+        return True
+
+    def _read_hello(self) -> bool:
+        length = _message_length(self._hello[:_MESSAGE_HEADER])
+        if length is None or len(self._hello) < length:
+            return False
+        self.name = _find_name(memoryview(self._hello[_MESSAGE_HEADER:length]))
+        return True
+
+
+def _record_length(header: bytearray) -> int | None:
+    """Return how many bytes follow a record's header, once that is whole."""
+    if header[0] != _HANDSHAKE or header[1:2] not in (b"", _MAJOR_VERSION):
+        raise _Unreadable
+    if len(header) < _HEADER:
+        return None
+    length = int.from_bytes(header[3:], "big")
+    if not 0 < length <= _MOST:
+        raise _Unreadable
+    return length
+
+
+def _message_length(header: bytearray) -> int | None:
+    """Return how many bytes the hello has, its header included, once that is whole."""
+    if header and header[0] != _CLIENT_HELLO:
+        raise _Unreadable
+    if len(header) < _MESSAGE_HEADER:
+        return None
+    length = _MESSAGE_HEADER + int.from_bytes(header[1:], "big")
+    if length > LIMIT:
+        raise _Unreadable
+    return length
+
+
+def _find_name(hello: memoryview) -> bytes | None:
+    rest = hello[_VERSION_AND_RANDOM:]
+    for size in (1, 2, 1):  # session id, cipher suites, compression methods
+        _, rest = _cut(rest, size)
+    name = None
+    extensions = _cut_all(rest, 2)
+    while extensions:
+        kind = extensions[:2]
+        value, extensions = _cut(extensions[2:], 2)
+        if kind == _SERVER_NAME:
+            if name is not None:
+                raise _Unreadable
+            name = _read_name(value)
+    return name
+
+
+def _read_name(extension: memoryview) -> bytes:
+    """Return the only name of the list, which can be of one type only: so OpenSSL has it, too."""
+    names = _cut_all(extension, 2)
+    if names[:1] != _HOST_NAME:
+        raise _Unreadable
+    return bytes(_cut_all(names[1:], 2))
+
+
+def _cut_all(data: memoryview, size: int) -> memoryview:
+    field, rest = _cut(data, size)
+    if rest:
+        raise _Unreadable
+    return field
+
+
+def _cut(data: memoryview, size: int) -> tuple[memoryview, memoryview]:
+    """Return the field that *data* begins with, behind *size* bytes of its length; and the rest."""
+    end = size + int.from_bytes(data[:size], "big")
+    if len(data) < end:
+        raise _Unreadable
+    return data[size:end], data[end:]
