@@ -19,16 +19,17 @@ from tests.behaviour.peers import PeerWasReset
 from tests.behaviour.pipes import QueueListener
 from tests.serving.conversations import LOOPBACK, Counting, Greeter, dial, settle
 from tests.serving.test_listeners import offer
-from trioproto import Factory, TCPAddress, open_server, serve
+from tests.tls.over_wire import open_descriptors
+from trioproto import Factory, TCPAddress, connect, open_server, serve
 
 
 @contextmanager
-def no_more_descriptors() -> Iterator[None]:
-    """Let every call that needs a new descriptor fail with EMFILE."""
+def no_more_descriptors(but: int = 0) -> Iterator[None]:
+    """Let every call that needs a new descriptor fail with EMFILE, once *but* are taken."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     spare = os.dup(0)
     os.close(spare)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (spare, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (spare + but, hard))
     try:
         yield
     finally:
@@ -124,3 +125,32 @@ async def test_a_server_that_backs_off_can_be_stopped(
         server.stop()
         with trio.fail_after(5):
             await server.wait_closed()
+
+
+async def test_a_server_has_its_poller_before_descriptors_run_out(
+    autojump_clock: MockClock,
+) -> None:
+    """Who is accepted with the last descriptor is served."""
+    async with open_server(Factory(Greeter, idle_timeout=None), LOOPBACK) as server:
+        (address,) = server.addresses
+        assert isinstance(address, TCPAddress)
+        client = socket.socket()
+        await settle()
+        with no_more_descriptors(but=1):
+            client.connect((address.host, address.port))
+            peer = SocketPeer(client)
+            assert await peer.receive_exactly(5) == b"hello"
+        await peer.aclose()
+
+
+async def test_a_client_that_can_have_no_poller_leaves_no_socket_open(
+    autojump_clock: MockClock,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        endpoint = f"tcp:127.0.0.1:{listening.getsockname()[1]}"
+        before = open_descriptors()
+        with no_more_descriptors(but=1):
+            with pytest.raises(OSError, match="Too many open files"):
+                async with connect(endpoint, Greeter()):
+                    pytest.fail("there is no descriptor for an epoll")
+            assert open_descriptors() == before

@@ -18,8 +18,9 @@ import trio
 import trio.testing
 import trustme
 
-from tests.tls.handshakes import shake, trusting, write
+from tests.tls.handshakes import begin, shake, trusting, write
 from trioproto.endpoints.certificates import CertificateFiles, Certificates
+from trioproto.endpoints.pem import FilePath
 from trioproto.endpoints.reloading import Watch
 
 TEXT = "tls:8443:privateKey=site.key"
@@ -238,22 +239,15 @@ def test_live_connections_keep_what_they_have(
     site: Site, ca: trustme.CA, files: CertificateFiles, renewed: trustme.LeafCert, disk: Disk
 ) -> None:
     live = shake(site.certificates, trusting(ca))
-    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-    begun = trusting(ca).wrap_bio(to_client, to_server)
-    answers = site.certificates.context.wrap_bio(to_server, to_client, server_side=True)
-    for session in (begun, answers):
-        with pytest.raises(ssl.SSLWantReadError):
-            session.do_handshake()
+    begun = begin(site.certificates, trusting(ca))
+    begun.go_on()
     disk.overwrite(files, renewed)
     site.look()
     assert site.shown == NEW
     assert live.talk() == b"hello, you"
     assert live.names == OLD
-    begun.do_handshake()
-    answers.do_handshake()
-    seen = begun.getpeercert()
-    assert seen is not None
-    assert seen["subjectAltName"] == (("DNS", "www.example.org"),)
+    begun.go_on()
+    assert begun.names == {"www.example.org"}
 
 
 def test_what_is_no_longer_used_is_let_go(
@@ -420,3 +414,29 @@ async def test_without_an_interval_nothing_is_looked_at(
         await certificates.keep_fresh()
     assert scope.cancelled_caught
     assert certificates.context is context
+
+
+async def test_keep_fresh_goes_on_when_it_was_not_possible_to_look(
+    files: CertificateFiles, autojump_clock: trio.testing.MockClock, log: Log
+) -> None:
+    """There was no thread to be had, say."""
+    looks = count(1)
+    looked = 0
+
+    class Unlucky(Certificates):
+        def paths(self) -> list[FilePath]:
+            nonlocal looked
+            looked = next(looks)
+            if looked in (2, 3):
+                raise RuntimeError("can't start new thread")
+            return super().paths()
+
+    certificates = Unlucky([files], text=TEXT)
+    certificates.load()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(certificates.keep_fresh)
+        await until(lambda: looked >= 4)
+        nursery.cancel_scope.cancel()
+    ((level, said),) = log()
+    assert level == "WARNING"
+    assert f"endpoint {TEXT!r}: cannot look for new certificates: can't start new thread" in said

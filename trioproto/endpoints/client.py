@@ -61,6 +61,10 @@ class ClientEndpoint(ABC):
         """
         await trio.lowlevel.checkpoint()
 
+    async def aclose(self) -> None:
+        """Close what it was given and has not given on: nothing, in general."""
+        await trio.lowlevel.checkpoint()
+
 
 class TCPClientEndpoint(ClientEndpoint):
     """A port of a host.
@@ -180,22 +184,33 @@ class StreamClientEndpoint(ClientEndpoint):
     """A stream that is connected already: one in memory, say, for TLS over it.
 
     Args:
-        stream: any stream; it can be used once, and is closed then.
+        stream: any stream; it can be used once, and is closed at the end.
         text: for messages.
     """
 
     def __init__(self, stream: trio.abc.Stream, *, text: str | None = None) -> None:
         self.stream = stream
         self.text = text or type(stream).__name__
-
-    # No checkpoint in either: if cancelled there, nobody would close the stream.
-
-    async def prepare(self) -> None:
-        """Read nothing."""
+        self._opened = False
 
     async def open(self) -> trio.abc.Stream:
-        """Return the stream."""
+        """Return the stream.
+
+        Raises:
+            ClosedResourceError: it was returned before.
+        """
+        await trio.lowlevel.checkpoint()
+        if self._opened:
+            raise trio.ClosedResourceError(f"{self.text}: a ready-made stream can be used once")
+        self._opened = True
         return self.stream
+
+    async def aclose(self) -> None:
+        """Close the stream, unless it was returned."""
+        if self._opened:
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.aclose_forcefully(self.stream)
 
 
 @contextmanager

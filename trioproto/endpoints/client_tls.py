@@ -68,6 +68,10 @@ class TLSClientEndpoint(ClientEndpoint):
         """
         return await self.inner.open()
 
+    async def aclose(self) -> None:
+        """Close what the inner endpoint was given."""
+        await self.inner.aclose()
+
     def opening(self) -> Opening:
         """Return the handshake, to be gone through first."""
         return Opening(layers=self._layers, server_side=False)

@@ -67,6 +67,11 @@ class Watch:
             self._told = None
             logger.info("endpoint %r: new certificates for new connections", certificates.text)
 
+    def failed(self, exc: Exception) -> None:
+        """Log that it was not possible to look; the next look may be."""
+        problem = f"endpoint {self._certificates.text!r}: cannot look for new certificates: {exc}"
+        self._tell(self._seen, problem)
+
     def _tell(self, now: Signature, problem: str) -> None:
         if self._told != (now, problem):
             self._told = (now, problem)

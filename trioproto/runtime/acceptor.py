@@ -25,12 +25,13 @@ from trioproto.runtime.peers import peer_address
 from trioproto.runtime.poll_driver import PollDriver
 from trioproto.runtime.socket_options import TCPOptions, reset_on_close
 from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
-from trioproto.runtime.user_code import close_at_once
+from trioproto.runtime.user_code import close_at_once, closed_if_raised
 from trioproto.sansio.addresses import Address, TCPAddress, address_from_sockaddr
 
 if TYPE_CHECKING:
     from trioproto.layers.opening import Opening
     from trioproto.runtime.admission import Slot
+    from trioproto.runtime.poller import Poller
     from trioproto.runtime.scope import Scope
 
 logger = logging.getLogger("trioproto")
@@ -79,10 +80,16 @@ class Doorman:
         return self.scope.factory.settings.at_limit == "refuse"
 
     def admit_socket(
-        self, sock: socket.socket, peer: Address, local: Address, opening: Opening, slot: Slot
+        self,
+        sock: socket.socket,
+        poller: Poller,
+        peer: Address,
+        local: Address,
+        opening: Opening,
+        slot: Slot,
     ) -> None:
         """Start the connection's task on an accepted socket."""
-        driver = PollDriver(self.scope, self.scope.poller, sock)
+        driver = PollDriver(self.scope, poller, sock)
         self.nursery.start_soon(driver.run, peer, local, opening, slot)
 
     def admit_stream(self, stream: trio.abc.Stream, opening: Opening, slot: Slot) -> None:
@@ -134,6 +141,7 @@ class SocketAcceptor:
         self._opening = opening
         self._doorman = doorman
         self._socket = sock
+        self._poller = doorman.scope.poller  # now, while there are descriptors left
         self._spare: int | None = None
         self._is_tcp = isinstance(self.address, TCPAddress)
         self._handed_on: TCPOptions | None = None
@@ -199,7 +207,7 @@ class SocketAcceptor:
             self._doorman.refuse(stream, self._opening)
             return False
         peer = peer_address(sock, sockaddr)
-        self._doorman.admit_socket(sock, peer, local, self._opening, slot)
+        self._doorman.admit_socket(sock, self._poller, peer, local, self._opening, slot)
         return True
 
     async def _shed(self, exc: OSError) -> None:
@@ -276,10 +284,7 @@ class StreamAcceptor:
             self._doorman.refuse(stream, self._opening)
             return True
         if slot is None:
-            try:
+            async with closed_if_raised(stream, _REFUSAL_TIME):
                 slot = await admission.wait_slot()
-            except BaseException:
-                await close_at_once(stream, _REFUSAL_TIME)
-                raise
         self._doorman.admit_stream(stream, self._opening, slot)
         return True

@@ -19,7 +19,7 @@ from trioproto.runtime.poll_driver import PollDriver
 from trioproto.runtime.poller import SUPPORTED
 from trioproto.runtime.socket_options import TCPOptions
 from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
-from trioproto.runtime.user_code import close_at_once
+from trioproto.runtime.user_code import close_at_once, shielded
 from trioproto.sansio.errors import HandshakeTimeout
 from trioproto.sansio.protocol import check_protocol
 
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from trioproto.runtime.scope import Scope
     from trioproto.sansio.connection import Connection
     from trioproto.sansio.settings import Settings
+
+_CLOSE_TIME = 1.0
+"""Seconds for closing a stream that was not used."""
+_NOT_IN_USE = "the factory is in use no more"
 
 Target: TypeAlias = str | ClientEndpoint | trio.abc.Stream
 """Where to connect to: a string, an endpoint object, or a ready-made stream."""
@@ -73,25 +77,25 @@ async def connect(
 
     Origin: Twisted's ``connectProtocol``.
     """
-    check_protocol(protocol)
     if isinstance(endpoint, trio.abc.Stream):
         endpoint = StreamClientEndpoint(endpoint)
     target = parsed(endpoint)
     factory = Factory(lambda: protocol)
     if settings is not None:
         factory.settings = settings
-    await target.prepare()
-    entered = factory.open_scope() if within is None else nullcontext(_scope_of(within))
-    with ungrouped():
-        async with entered as scope, trio.open_nursery() as nursery:
-            transport = await establish(target, factory, scope, nursery)
-            try:
-                with users_block():
-                    yield protocol
-            except Exception:
-                transport.abort()
-                raise
-            transport.close()
+    async with prepared(target):
+        check_protocol(protocol)
+        entered = factory.open_scope() if within is None else nullcontext(_scope_of(within))
+        with ungrouped():
+            async with entered as scope, trio.open_nursery() as nursery:
+                transport = await establish(target, factory, scope, nursery)
+                try:
+                    with users_block():
+                        yield protocol
+                except Exception:
+                    transport.abort()
+                    raise
+                transport.close()
 
 
 def parsed(endpoint: str | ClientEndpoint) -> ClientEndpoint:
@@ -106,6 +110,22 @@ def parsed(endpoint: str | ClientEndpoint) -> ClientEndpoint:
     if isinstance(endpoint, ClientEndpoint):
         return endpoint
     raise TypeError(f"{endpoint!r:.100} is no client endpoint, nor the string of one")
+
+
+@asynccontextmanager
+async def prepared(endpoint: ClientEndpoint) -> AsyncIterator[None]:
+    """Have an endpoint ready during a block, and nothing that it was given open after it.
+
+    Raises:
+        EndpointError: what it names is of no use.
+        OSError: a file that it names cannot be read.
+    """
+    try:
+        await endpoint.prepare()
+        yield
+    finally:
+        with shielded(_CLOSE_TIME):
+            await endpoint.aclose()
 
 
 async def establish(
@@ -125,16 +145,18 @@ async def establish(
     """
     opening = endpoint.opening()
     stream = await endpoint.open()
-    if scope.ended:
-        await close_at_once(stream, factory.settings.cleanup_timeout)
-        raise ConnectionAbortedError(errno.ECONNABORTED, "the factory is in use no more")
     addresses = stream_addresses(stream)
-    driver = _driver(stream, factory, scope)
+    try:
+        driver = _driver(stream, factory, scope)
+    except BaseException:
+        await close_at_once(stream, factory.settings.cleanup_timeout)
+        raise
     nursery.start_soon(driver.run, *addresses, opening)
     await driver.wait_opened()
     connection: Connection | None = getattr(driver, "connection", None)
     if connection is None:
-        raise ConnectionAbortedError(errno.ECONNABORTED, "no protocol was built for it")
+        problem = _NOT_IN_USE if scope.ended else "no protocol was built for it"
+        raise ConnectionAbortedError(errno.ECONNABORTED, problem)
     if not connection.made:
         raise _failure(connection)
     return connection
@@ -143,15 +165,23 @@ async def establish(
 def _driver(
     stream: trio.abc.Stream, factory: Factory[Any], scope: Scope
 ) -> PollDriver | StreamDriver:
-    """Make the driver for a stream, which is closed by it from here on."""
+    """Make the driver for a stream, which is closed by it from here on.
+
+    Raises:
+        ConnectionAbortedError: the scope has ended meanwhile.
+        OSError: there can be no poller, as there are too many open files.
+    """
+    if scope.ended:
+        raise ConnectionAbortedError(errno.ECONNABORTED, _NOT_IN_USE)
     if not isinstance(stream, trio.SocketStream):
         return StreamDriver(scope, stream, factory)
     _set_options(stream, factory.settings)
     if not SUPPORTED:
         return StreamDriver(scope, stream, factory)
+    poller = scope.poller
     sock = socket.socket(fileno=stream.socket.detach())
     sock.setblocking(False)
-    return PollDriver(scope, scope.poller, sock, factory)
+    return PollDriver(scope, poller, sock, factory)
 
 
 def _scope_of(factory: Factory[Any]) -> Scope:

@@ -62,6 +62,7 @@ class BaseDriver(UserCode):
         "_progress",
         "_size_seen",
         "_task",
+        "_unwanted",
         "arrival",
         "begun",
         "context",
@@ -89,6 +90,7 @@ class BaseDriver(UserCode):
         self.marked = False
         self.arrival: Arrival | None = None
         self.begun = False
+        self._unwanted = False
         self._opened: trio.Event | None = None
         self.deadline_entry: Entry | None = None
         self._parked = False
@@ -122,6 +124,9 @@ class BaseDriver(UserCode):
         self.context = self._task.context
         raised: BaseException | None = None
         try:
+            if self._unwanted or self.scope.ended:
+                await self._close(reset=True)
+                return
             header, rest = None, b""
             try:
                 if opening.trusted is not None:
@@ -189,10 +194,25 @@ class BaseDriver(UserCode):
             self.connection.drain()
 
     async def wait_opened(self) -> None:
-        """Wait until ``connection_made`` was called, or the task has ended."""
-        if self._opened is None:
-            self._opened = trio.Event()
-        await self._opened.wait()
+        """Wait until ``connection_made`` was called, or the task has ended.
+
+        If cancelled, the connection is closed; or reset, if it is not open yet.
+        """
+        self._opened = trio.Event()
+        try:
+            await self._opened.wait()
+        except BaseException:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        """See that a connection ends that nobody wants any more."""
+        if not self.begun:
+            self._unwanted = True
+        elif self.connection.made:
+            self.connection.close()
+        else:
+            self.connection.abort()
 
     async def _receive_early(self) -> bytes | bytearray:
         """Receive bytes while there is no connection yet; ``b""`` is the peer's EOF."""

@@ -17,7 +17,7 @@ from trioproto.layers.tls import TLSLayer
 from trioproto.runtime.groups import ungrouped, users_block
 from trioproto.runtime.scope import Scope, open_scope
 from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
-from trioproto.runtime.user_code import close_at_once, shielded
+from trioproto.runtime.user_code import close_at_once, closed_if_raised, shielded
 from trioproto.sansio.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Factory(PureFactory[P]):  # noqa: D101
     async def handle(self, stream: trio.abc.Stream, *, tls: TLSContext | None = None) -> None:
         """Serve one connection over *stream* until it ends; a handler for trio.
 
-        The stream is closed. At ``max_connections`` this waits for a slot
+        The stream is closed, whatever happens. At ``max_connections`` this waits for a slot
         (``at_limit="refuse"`` closes the stream at once).
 
         Args:
@@ -75,17 +75,18 @@ class Factory(PureFactory[P]):  # noqa: D101
                 ``"raise"``.
         """
         opening = PLAIN if tls is None else Opening(layers=partial(_server_layers, tls))
-        if self._scope is not None:
-            await self._handle_in(self._scope, stream, opening)
-            return
-        if not self._needs_no_scope():
-            raise RuntimeError(
-                f"{type(self).__name__} has a lifespan or limits: enter it first "
-                "(async with factory), or serve it"
-            )
-        with ungrouped():
-            async with open_scope(self) as scope:
-                await self._handle_in(scope, stream, opening)
+        async with closed_if_raised(stream, self.settings.cleanup_timeout):
+            if self._scope is not None:
+                await self._handle_in(self._scope, stream, opening)
+                return
+            if not self._needs_no_scope():
+                raise RuntimeError(
+                    f"{type(self).__name__} has a lifespan or limits: enter it first "
+                    "(async with factory), or serve it"
+                )
+            with ungrouped():
+                async with open_scope(self) as scope:
+                    await self._handle_in(scope, stream, opening)
 
     async def __aenter__(self) -> Self:
         """Enter the factory's scope: its limits, and its lifespan.
@@ -157,11 +158,7 @@ class Factory(PureFactory[P]):  # noqa: D101
             await close_at_once(stream, patience)
             return
         if slot is None:
-            try:
-                slot = await scope.admission.wait_slot()
-            except BaseException:
-                await close_at_once(stream, patience)
-                raise
+            slot = await scope.admission.wait_slot()
         if scope.ended or scope.draining:
             slot.release()
             await close_at_once(stream, patience)

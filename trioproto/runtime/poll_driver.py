@@ -290,7 +290,7 @@ class PollDriver(BaseDriver):
         connection = self.connection
         connection.begin_turn()
         if connection.state < State.ENDED:
-            self._flush(_AT_ONCE if connection.holds & holds.LAYERED else inf)
+            self._flush(self._at_once)
             connection.advance()
             if connection.wants_shutdown:
                 self._shut_down()
@@ -316,11 +316,17 @@ class PollDriver(BaseDriver):
         connection = self.connection
         if connection.state < State.ENDED:
             self._blocked = False
-            self._flush()
+            full = connection.buffered > connection.settings.max_buffered
+            self._flush(inf if full else self._at_once)
             if connection.buffered or connection.closing:
                 connection.note_change()
 
-    def _flush(self, most: float = inf) -> None:
+    @property
+    def _at_once(self) -> float:
+        """Bytes to be sent in one turn."""
+        return _AT_ONCE if self.connection.holds & holds.LAYERED else inf
+
+    def _flush(self, most: float) -> None:
         """Send until nothing waits, the kernel takes no more, or *most* bytes have gone."""
         connection = self.connection
         connection.encode_output()

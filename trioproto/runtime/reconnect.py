@@ -13,7 +13,7 @@ import trio
 
 from trioproto.endpoints.client import ClientEndpoint
 from trioproto.factory import P
-from trioproto.runtime.client import establish, parsed
+from trioproto.runtime.client import establish, parsed, prepared
 from trioproto.runtime.groups import ungrouped, users_block
 
 if TYPE_CHECKING:
@@ -123,7 +123,10 @@ class Reconnector(Generic[P]):
             else:
                 self.failures = 0
                 self._tell()
-                await self._connection.wait_closed()
+                try:
+                    await self._connection.wait_closed()
+                finally:
+                    self._connection.close()
                 delay = self._backoff.delay(0)
             await trio.sleep(delay)
 
@@ -133,13 +136,8 @@ class Reconnector(Generic[P]):
         self._changed = trio.Event()
 
     async def _close(self, scope: Scope) -> None:
-        """Try no more; close what there is, whether we have heard of it or not."""
+        """Try no more; whoever waits for the connection closes it."""
         self._attempting.cancel()
-        for connection in scope.live():
-            if connection.made:
-                connection.close()
-            else:
-                connection.abort()  # in its handshake: there is nothing to be lost
         await scope.wait_empty()
 
     def _end(self) -> None:
@@ -188,21 +186,21 @@ async def stay_connected(
     """
     backoff = Backoff(initial, factor, maximum, jitter)
     kept = Reconnector(factory, parsed(endpoint), backoff)
-    await kept.endpoint.prepare()
-    with ungrouped():
-        async with factory.open_scope() as scope, trio.open_nursery() as nursery:
-            nursery.start_soon(kept._run, scope, nursery)
-            try:
-                with users_block():
-                    yield kept
-                await kept._close(scope)
-            except Exception:
-                for connection in scope.live():
-                    connection.abort()
-                raise
-            finally:
-                kept._end()
-            nursery.cancel_scope.cancel()
+    async with prepared(kept.endpoint):
+        with ungrouped():
+            async with factory.open_scope() as scope, trio.open_nursery() as nursery:
+                nursery.start_soon(kept._run, scope, nursery)
+                try:
+                    with users_block():
+                        yield kept
+                    await kept._close(scope)
+                except Exception:
+                    for connection in scope.live():
+                        connection.abort()
+                    raise
+                finally:
+                    kept._end()
+                nursery.cancel_scope.cancel()
 
 
 def _in_words(exc: OSError) -> str:

@@ -13,6 +13,7 @@ from trioproto.endpoints.stdio import STDIO
 from trioproto.runtime.factory import Factory
 from trioproto.runtime.groups import ungrouped
 from trioproto.runtime.server import Endpoint, Server, open_server
+from trioproto.runtime.user_code import closed_if_raised
 from trioproto.sansio.addresses import Address
 from trioproto.sansio.errors import ConnectionClosed
 from trioproto.sansio.protocol import Protocol, check_protocol
@@ -114,12 +115,13 @@ async def run_protocol(
         Exception: what user code raised, if the settings say
             ``callback_errors="raise"``.
     """
-    check_protocol(protocol)
     factory = Factory(lambda: protocol)
     if settings is not None:
         factory.settings = settings
-    async with factory:
-        await factory.handle(stream, tls=tls)
+    async with closed_if_raised(stream, factory.settings.cleanup_timeout):
+        check_protocol(protocol)
+        async with factory:
+            await factory.handle(stream, tls=tls)
     reason = protocol.transport.reason
     assert reason is not None
     return reason

@@ -175,10 +175,7 @@ async def open_server(
             trio.open_nursery() as nursery,
         ):
             doorman = Doorman(scope, nursery)
-            # Before they listen, as some options are handed on to what comes later only.
-            acceptors = [_acceptor(doorman, each) for each in bound]
-            for each in bound:
-                each.listen(factory.settings.backlog)
+            acceptors = [_listen(doorman, each) for each in bound]
             addresses = tuple(each.address for each in bound)
             server = Server(factory, scope, addresses, grace, force)
             nursery.start_soon(server._accept, acceptors, bound)
@@ -241,12 +238,21 @@ def _take_over(listener: trio.abc.Listener[Any]) -> Bound:
     return Bound(listener, UnknownAddress(text), text, listens=True)
 
 
-def _acceptor(doorman: Doorman, bound: Bound) -> Acceptor:
-    """Make what accepts on a bound socket or listener."""
+def _listen(doorman: Doorman, bound: Bound) -> Acceptor:
+    """Begin to listen on a bound socket or listener; return what accepts there.
+
+    Raises:
+        ListenError: another socket listens on the same address.
+    """
+    backlog = doorman.scope.factory.settings.backlog
     if not isinstance(bound.source, socket.socket):
         return StreamAcceptor(doorman, bound.source, bound.opening)
     if SUPPORTED:
-        return SocketAcceptor(doorman, bound.source, bound.opening, listens=bound.listens)
+        # Made before, as it sets options that only count for what comes later.
+        acceptor = SocketAcceptor(doorman, bound.source, bound.opening, listens=bound.listens)
+        bound.listen(backlog)
+        return acceptor
+    bound.listen(backlog)
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(bound.source))
     return StreamAcceptor(doorman, listener, bound.opening)
 

@@ -8,7 +8,8 @@ nursery, each in a scope of its own, as they end earlier than a callback does.
 from __future__ import annotations
 
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
@@ -41,6 +42,16 @@ async def close_at_once(resource: trio.abc.AsyncResource, seconds: float) -> Non
     """Close without ceremony, also when cancelled; give up after *seconds*."""
     with shielded(seconds):
         await trio.aclose_forcefully(resource)
+
+
+@asynccontextmanager
+async def closed_if_raised(resource: trio.abc.AsyncResource, seconds: float) -> AsyncIterator[None]:
+    """Surround a block that takes *resource* over, and closes it, if it gets that far."""
+    try:
+        yield
+    except BaseException:
+        await close_at_once(resource, seconds)
+        raise
 
 
 class UserCode:

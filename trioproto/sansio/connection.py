@@ -126,7 +126,7 @@ class Connection(Layered):
             self._move(Event.FINISH)
             return
         reason = ConnectionLost(str(cause) or type(cause).__name__)
-        reason.__cause__ = cause
+        reason.__cause__ = cause.with_traceback(None)  # whose frames would keep us alive
         self._break(reason)
 
     def shut_down(self) -> None:

@@ -83,8 +83,9 @@ class Sending(Callbacks):
     def output_tried(self, sent: int, now: float) -> None:
         """Take it that the driver sent *sent* bytes, and could not send more for now."""
         waiting = self.buffered
-        if self.holds & holds.HANDSHAKING:
-            stuck = self.wire.size > 0  # the rest waits for the peer's answer, not for its reading
+        if self.holds & (holds.HANDSHAKING | holds.STARTING) == holds.HANDSHAKING:
+            # The rest waits for the peer's answers, which have a deadline of their own.
+            stuck = self.wire.size > 0
         else:
             stuck = waiting > 0 or self.sending_file
         if stuck:
