@@ -18,6 +18,7 @@ from tests.integration.programs import (
     NAME,
     Files,
     Tell,
+    ask,
     connected,
     free_port,
     needs,
@@ -58,16 +59,6 @@ async def haproxy(folder: Path, back: int, options: str) -> AsyncIterator[int]:
     async with running(["haproxy", "-db", "-q", "-f", str(file)]):
         await until_listening(front)
         yield front
-
-
-async def ask(stream: trio.abc.Stream) -> str:
-    await stream.send_all(b"who\n")
-    received = b""
-    while not received.endswith(b"\n"):
-        more = await stream.receive_some()
-        assert more, received
-        received += more
-    return received.decode()
 
 
 @needs("haproxy", "haproxy")

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import ssl
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
@@ -17,41 +16,20 @@ from tests.integration.programs import (
     PATIENCE,
     Files,
     Tell,
+    endpoint,
     free_port,
     needs,
     port_of,
     run,
     running,
+    s_client,
+    tells,
     until_listening,
 )
-from trioproto import Factory, Protocol, Server, connect, open_server
+from trioproto import Factory, Protocol, UnixAddress, connect, open_server
 from trioproto.errors import ConnectionClosed, ConnectionLost
 
 pytestmark = needs("openssl", "openssl")
-LINGER = 0.2  # seconds: s_client waits for our end, and we for its
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files(tmp_path)
-
-
-def endpoint(files: Files, *more: str, names: tuple[str, ...] = (NAME,)) -> str:
-    pairs = [files.make(name) for name in names]
-    keys, certificates = (",".join(each) for each in zip(*pairs, strict=True))
-    return ":".join(
-        ["tls:0:interface=127.0.0.1", f"privateKey={keys}", f"certKey={certificates}", *more]
-    )
-
-
-def s_client(server: Server[Any], files: Files, *options: str, name: str = NAME) -> list[str]:
-    address = f"127.0.0.1:{port_of(server.addresses[0])}"
-    verify = ["-CAfile", files.trust, "-verify_return_error", "-servername", name]
-    return ["openssl", "s_client", "-quiet", "-connect", address, *verify, *options]
-
-
-def tells() -> Factory[Tell]:
-    return Factory(Tell, linger=LINGER)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -179,6 +157,60 @@ async def test_curl_does_not_take_another_name(files: Files) -> None:
         status, _, err = await run([*command, f"https://127.0.0.1:{port}/"])
     assert status == 60
     assert "127.0.0.1" in err
+
+
+@needs("curl", "curl")
+@pytest.mark.parametrize(("options", "refused"), [(["--tls-max", "1.2"], 35), (["--tlsv1.3"], 56)])
+async def test_curl_shows_a_certificate_of_its_own(
+    files: Files, tmp_path: Path, options: list[str], refused: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Refused, it fails in the handshake, or, in TLS 1.3, when it reads; no protocol is begun."""
+    begun: list[str] = []
+
+    class Members(Web):
+        def connection_made(self) -> None:
+            tls = self.transport.tls
+            assert tls is not None
+            begun.append(repr((tls.peer_certificate or {}).get("subject")))
+
+    good = files.make("client.example", organization_unit_name="us")
+    bad = files.make("client.example", by=trustme.CA(), organization_unit_name="them")
+    async with open_server(Factory(Members), endpoint(files, f"clientCA={files.trust}")) as server:
+        port = port_of(server.addresses[0])
+        there = ["--resolve", f"{NAME}:{port}:127.0.0.1", f"https://{NAME}:{port}/"]
+        command = ["curl", "-sS", "--noproxy", "*", "--cacert", files.trust, *options]
+        command += ["--data-binary", "the body"]
+        for pair in (None, bad):
+            shown = [] if pair is None else ["--key", pair[0], "--cert", pair[1]]
+            status, out, err = await run([*command, *shown, *there])
+            assert (status, out) == (refused, "")
+            assert "alert" in err
+            assert len(warnings(caplog)) == 1
+            caplog.clear()
+        shown = ["--key", good[0], "--cert", good[1]]
+        status, out, err = await run([*command, *shown, *there])
+    assert (status, out) == (0, "the body"), err
+    assert len(begun) == 1
+    assert "us" in begun[0]
+    assert warnings(caplog) == []
+
+
+@needs("curl", "curl")
+async def test_curl_comes_through_a_unix_socket(files: Files, tmp_path: Path) -> None:
+    peers: list[object] = []
+
+    class Local(Web):
+        def connection_made(self) -> None:
+            assert self.transport.tls is not None
+            peers.append(self.transport.peer)
+
+    path = tmp_path / "s"
+    async with open_server(Factory(Local), endpoint(files, inside=rf"unix\:{path}")):
+        command = ["curl", "-sS", "--noproxy", "*", "--cacert", files.trust]
+        command += ["--unix-socket", str(path), "--data-binary", "the body"]
+        assert await run([*command, f"https://{NAME}/"]) == (0, "the body", "")
+    (peer,) = peers
+    assert isinstance(peer, UnixAddress)
 
 
 @needs("gnutls-cli", "gnutls-bin")
