@@ -107,15 +107,13 @@ class TLSLayer(Layer):
         incoming = self._incoming
         incoming.write(data)
         size = len(data)
-        if size > RECORD:
-            size = RECORD
         try:
             plain = self._read(size)
         except ssl.SSLError as exc:
             return self._take_error(exc, [])
-        if 0 < len(plain) < size and not incoming.pending and not self._outgoing.pending:
-            return plain
-        return self._read_all([plain])
+        if incoming.pending or self._outgoing.pending or len(plain) == size or not plain:
+            return self._read_all([plain])
+        return plain
 
     def _receive_carefully(self, data: bytes) -> bytes:
         """Take records when the handshake is not done, or something is about to change."""

@@ -9,10 +9,8 @@ if there is something that only a task can do.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextvars import Context
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -20,10 +18,10 @@ import trio
 from trioproto.layers.opening import PLAIN, Opening
 from trioproto.runtime.arriving import Arrival
 from trioproto.runtime.ended import EndedDriver
+from trioproto.runtime.files import Files
 from trioproto.runtime.groups import merge
-from trioproto.runtime.user_code import UserCode, call_user, shielded
+from trioproto.runtime.user_code import call_user, shielded
 from trioproto.sansio import holds
-from trioproto.sansio.books import AHEAD
 from trioproto.sansio.errors import (
     ConnectionClosed,
     ConnectionLost,
@@ -46,20 +44,15 @@ PATIENCE = 32
 """Ticks for which output may wait for more from an async callback that goes on writing."""
 
 
-class BaseDriver(UserCode):
+class BaseDriver(Files):
     """The part of a driver that does not depend on the kind of stream.
 
     A subclass moves the bytes: it has ``_serve``, ``turn`` and ``_close``.
     """
 
     __slots__ = (
-        "_closed",
-        "_draining",
-        "_file_lock",
-        "_opened",
         "_parked",
         "_patience",
-        "_progress",
         "_size_seen",
         "_task",
         "_unwanted",
@@ -91,13 +84,8 @@ class BaseDriver(UserCode):
         self.arrival: Arrival | None = None
         self.begun = False
         self._unwanted = False
-        self._opened: trio.Event | None = None
         self.deadline_entry: Entry | None = None
         self._parked = False
-        self._progress: trio.Event | None = None
-        self._closed: trio.Event | None = None
-        self._draining: trio.Event | None = None
-        self._file_lock: trio.Lock | None = None
         self._size_seen = 0
         self._patience = PATIENCE
 
@@ -245,9 +233,7 @@ class BaseDriver(UserCode):
         finally:
             reason = connection.end_as_error()
             connection.let_go(EndedDriver(reason, can_write_eof=self.can_write_eof))
-            for event in (self._progress, self._draining, self._closed):
-                if event is not None:
-                    event.set()
+            self._release_waiters()
 
     # Waking the task
 
@@ -273,16 +259,6 @@ class BaseDriver(UserCode):
             if self._nursery is not None:
                 self._nursery.cancel_scope.cancel()
             self._wake()
-
-    def _notify_waiters(self) -> None:
-        """Have those who wait look again."""
-        if self._progress is not None:
-            self._progress.set()
-            self._progress = None
-        if self._draining is not None and self.connection.draining:
-            self._draining.set()
-        if self._opened is not None and self.connection.state > State.OPENING:
-            self._opened.set()
 
     # Turns that others give
 
@@ -328,9 +304,6 @@ class BaseDriver(UserCode):
         self._patience -= 1
         return True
 
-    def offer(self) -> None:
-        """Send at once what can be sent without waiting: nothing, in general."""
-
     def read_rest(self) -> list[bytes]:
         """Return what can be read without waiting: nothing, in general."""
         return []
@@ -342,89 +315,3 @@ class BaseDriver(UserCode):
     def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
         """Set an option of the socket."""
         raise NotImplementedError
-
-    async def wait_writable(self) -> None:
-        """Wait until less than ``high_water`` bytes wait, sending meanwhile."""
-        connection = self.connection
-        await trio.lowlevel.checkpoint_if_cancelled()
-        self.offer()
-        if not connection.closing and connection.buffered < connection.settings.high_water:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-            return
-        await self._wait_until(
-            lambda: connection.closing or connection.buffered < connection.settings.high_water
-        )
-        if connection.closing:
-            raise connection.end_as_error()
-
-    async def wait_closed(self) -> None:
-        """Wait until ``connection_lost`` has returned."""
-        if self._closed is None:
-            self._closed = trio.Event()
-        await self._closed.wait()
-
-    async def wait_draining(self) -> None:
-        """Wait until the server drains, or the connection ends."""
-        if self._draining is None:
-            self._draining = trio.Event()
-            if self.connection.draining:
-                self._draining.set()
-        await self._draining.wait()
-
-    async def _wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait for something that a turn brings about, or for the end."""
-        await trio.lowlevel.checkpoint()
-        while not condition() and self.connection.state < State.ENDED:
-            if self._progress is None:
-                self._progress = trio.Event()
-            await self._progress.wait()
-
-    # Files
-
-    async def send_file(self, path: str | PathLike[str], offset: int, count: int | None) -> int:
-        """Send a file in its place among other output."""
-        connection = self.connection
-        if connection.closing or not connection.may_write:
-            await trio.lowlevel.checkpoint()
-            if connection.closing:
-                raise connection.end_as_error()
-            return 0
-        if self._file_lock is None:
-            self._file_lock = trio.Lock()
-        try:
-            self._file_lock.acquire_nowait()
-        except trio.WouldBlock:
-            await self._file_lock.acquire()
-        # Up to here nothing was awaited, unless another file is on its way.
-        try:
-            connection.begin_file()
-            try:
-                async with await trio.open_file(path, "rb") as file:
-                    await self._wait_until(connection.file_is_next)
-                    sent = await self._copy_file(file.wrapped, offset, count)
-            finally:
-                connection.end_file()
-        finally:
-            self._file_lock.release()
-        if connection.state >= State.ENDED:
-            raise connection.end_as_error()
-        return sent
-
-    async def _copy_file(self, file: Any, offset: int, count: int | None) -> int:
-        """Send a part of an open file; stop early if the connection ends."""
-        raise NotImplementedError
-
-    async def _encode_file(self, file: Any, offset: int, count: int | None) -> int:
-        """The same through layers: read in a thread, and let the driver send as it does."""
-        connection = self.connection
-        total = 0
-        while count is None or total < count:
-            size = AHEAD if count is None else min(AHEAD, count - total)
-            data = await trio.to_thread.run_sync(os.pread, file.fileno(), size, offset + total)
-            if not data or connection.state >= State.ENDED:
-                break
-            connection.encode_part(data)
-            connection.note_change()
-            total += len(data)
-            await self._wait_until(lambda: connection.wire.size < AHEAD)
-        return total

@@ -1,96 +1,46 @@
-"""The driver for sockets on Linux: the fast path.
+"""The shortcuts of the driver for sockets on Linux: the fast path.
 
-``event`` is the step from readable to sent, and the product. It has a shortcut
-for the common case, a plain connection with bytes to read, which does the same
-as the general way in ``_event`` and ``turn`` without looking at what a plain
-connection cannot have. Both run in the poller's task; the connection's own task
-is parked, and is woken for what only a task can do.
-
-Interest in events is changed only when it has to be. Readable stays of interest
-while a connection must not be read, until an event arrives; the peer's FIN
-(``EPOLLRDHUP``) until it has been seen; and as a hang-up cannot be masked, a
-descriptor that has hung up and is not being read leaves the epoll. All three
-would otherwise be reported for ever.
+``event`` is the step from readable to sent, and the product. For the common case,
+a connection that is plain, or plain but for its layers, with bytes to read, it
+does the same as the general way in :mod:`~trioproto.runtime.socket_driver`
+without looking at what such a connection cannot have. It runs in the poller's
+task; the connection's own task is parked, and is woken for what only a task can
+do.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import socket
-from math import inf
-from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from select import EPOLLIN
 from typing import TYPE_CHECKING, Any
 
-import trio
-
-from trioproto.runtime.driver import BaseDriver
-from trioproto.runtime.socket_options import reset_on_close
+from trioproto.runtime.socket_driver import READING, SocketDriver
 from trioproto.runtime.user_code import call_user
 from trioproto.sansio import holds
-from trioproto.sansio.lifecycle import State
+from trioproto.sansio.books import AHEAD
 
 if TYPE_CHECKING:
-    from trioproto.factory import Factory
-    from trioproto.runtime.poller import Poller
-    from trioproto.runtime.scope import Scope
+    from trioproto.sansio.layer import Layer
 
-_PEER_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR
-_READING = EPOLLIN | EPOLLRDHUP
-_UNWATCHED = -1
 _LAYERED = holds.LAYERED
-_AT_ONCE = 512 * 1024
-"""Bytes that go through layers, which takes time, in one turn."""
-_EARLY = 4096
-"""Bytes read at once before the protocol is built."""
-_REST_READS = 16
-"""Reads of ``read_size`` with which a drain empties the kernel's buffer."""
-_FILE_ERRORS = {errno.EIO, errno.EISDIR, errno.EBADF, errno.ENOMEM, errno.EACCES}
-"""What ``sendfile`` reports of the file; the rest concerns the socket."""
-_FILE_CHUNK = 1024 * 1024
 
 
-class PollDriver(BaseDriver):
-    """Serves one connection over a non-blocking socket, which it closes.
+class PollDriver(SocketDriver):
+    """Serves one connection over a non-blocking socket, which it closes."""
 
-    Args:
-        scope: the scope that the connection belongs to; it has the poller.
-        sock: the connected socket.
-        factory: whose connection it is, if not the scope's.
-    """
-
-    __slots__ = ("_blocked", "_interest", "_poller", "_socket")
-
-    can_write_eof = True
-
-    def __init__(
-        self,
-        scope: Scope,
-        poller: Poller,
-        sock: socket.socket,
-        factory: Factory[Any] | None = None,
-    ) -> None:
-        super().__init__(scope, factory)
-        self._poller = poller
-        self._socket = sock
-        self._interest = _UNWATCHED
-        self._blocked = False
-
-    # The step
+    __slots__ = ()
 
     def event(self, mask: int, now: float) -> None:
         """Act on events of the socket."""
         connection = self.connection
         held = connection.holds
-        if mask != EPOLLIN or held:
-            if held == _LAYERED and mask == EPOLLIN:
-                self._layered_event(now)
-            else:
-                self.context.run(self._event, mask, now)
+        if mask != EPOLLIN or (held and held != _LAYERED):
+            self.context.run(self._event, mask, now)
             return
-        sock = self._socket
+        size = connection.settings.read_size
+        if held:
+            size += size >> 6  # for the records: or a message of that size takes two reads
         try:
-            data = sock.recv(connection.settings.read_size)
+            data = self._socket.recv(size)
         except BlockingIOError:
             return
         except OSError as exc:
@@ -102,9 +52,18 @@ class PollDriver(BaseDriver):
             return
         connection.active_at = now
         connection.tell = False
-        protocol = connection.protocol
+        if held:
+            layer: Layer = connection.layer  # type: ignore[assignment]
+            try:
+                data = layer.receive(data)
+            except Exception as exc:
+                self.context.run(self._layer_raised, exc)
+                return
+            if layer.news or not data:
+                self.context.run(self._decoded, data)
+                return
         try:
-            result = self.context.run(call_user, protocol.data_received, data)
+            result = self.context.run(call_user, connection.protocol.data_received, data)
         except BaseException as exc:
             self.context.run(self._data_received_raised, exc)
             return
@@ -113,81 +72,25 @@ class PollDriver(BaseDriver):
         elif not self._quick_turn():
             self.context.run(self.turn)
 
-    def _layered_event(self, now: float) -> None:
-        """The same shortcut for a connection that is plain but for its layers."""
-        connection = self.connection
-        size = connection.settings.read_size
-        try:
-            # A little more, for the records around it: or a message of that size takes two reads.
-            data = self._socket.recv(size + (size >> 6))
-        except BlockingIOError:
-            return
-        except OSError as exc:
-            self.context.run(self._input_ended, exc)
-            return
-        if not data:
-            self.context.run(self._input_ended, None)
-            return
-        connection.active_at = now
-        connection.tell = False
-        data = connection.decode(data)
-        if connection.holds != _LAYERED:
-            self.context.run(self._decoded, data)
-            return
-        if data:
-            try:
-                result = self.context.run(call_user, connection.protocol.data_received, data)
-            except BaseException as exc:
-                self.context.run(self._data_received_raised, exc)
-                return
-            if result is not None:
-                self.context.run(self._delivered, result)
-                return
-        if not self._quick_layered_turn():
-            self.context.run(self.turn)
-
-    def _quick_layered_turn(self) -> bool:
-        """Send what a connection has to send that is plain but for its layers."""
-        connection = self.connection
-        if connection.holds != _LAYERED or self._interest != _READING or connection.counted:
-            return False
-        if self.deadline_entry is None and connection.timeout is not None:
-            return False
-        data = connection.encode_quickly()
-        if data:
-            try:
-                sent = self._socket.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError as exc:
-                connection.lost(exc)
-                return False
-            if sent < len(data):
-                connection.wire.append(data[sent:])
-                return False
-        elif data is None:
-            return False
-        connection.tell = True
-        return True
-
-    def _decoded(self, data: bytes) -> None:
-        """Take what has come up through the layers when more has happened on the way."""
-        self.connection.feed_decoded(data)
-        self.turn()
-
     def _quick_turn(self) -> bool:
         """Send what a plain connection has to send; say whether that was all."""
         connection = self.connection
-        if connection.holds or self._interest != _READING or connection.counted:
+        held = connection.holds
+        if (held and held != _LAYERED) or self._interest != READING or connection.counted:
             return False
         if self.deadline_entry is None and connection.timeout is not None:
             return False
         outbound = connection.outbound
+        if held and (connection.wire.size or outbound.size > AHEAD):
+            return False
         pieces = outbound.pieces
         if pieces:
             data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             pieces.clear()
+            outbound.size = 0
             try:
+                if held:
+                    data = connection.layer.send(data)  # type: ignore[union-attr]
                 sent = self._socket.send(data)
             except BlockingIOError:
                 sent = 0
@@ -195,27 +98,32 @@ class PollDriver(BaseDriver):
                 # The kernel tells an error only once.
                 connection.lost(exc)
                 return False
-            if sent == len(data):
-                outbound.size = 0
-            else:
-                outbound.head = data
-                outbound.sent(sent)
+            except Exception as exc:
+                connection.layer_raised(exc)
+                return False
+            if sent < len(data):
+                connection.wire.put_back(memoryview(data)[sent:])
                 return False
         connection.tell = True
         return True
 
-    def _event(self, mask: int, now: float) -> None:
-        """Act on events of the socket, whatever state the connection is in."""
+    def _decoded(self, data: bytes) -> None:
+        """Take what has come up through the layers, perhaps nothing, and their news."""
         connection = self.connection
-        connection.tell = False
-        if mask & (EPOLLOUT | EPOLLERR | EPOLLHUP):
-            self._blocked = False
-        if mask & _PEER_EVENTS:
-            if connection.wants_read:
-                self._receive(now)
-            else:
-                self._not_reading(mask)
+        if connection.layer is not None and connection.layer.news:
+            connection.take_news()
+        connection.feed_decoded(data)
         self.turn()
+
+    def _layer_raised(self, exc: Exception) -> None:
+        self.connection.layer_raised(exc)
+        self.turn()
+
+    def take_turn(self) -> None:
+        """Take a turn given by the flusher; most come of a write to a plain connection."""
+        self.marked = False
+        if not self._quick_turn():
+            super().take_turn()
 
     def _delivered(self, result: Any) -> None:
         """Take what ``data_received`` returned, which is a coroutine most likely."""
@@ -232,265 +140,3 @@ class PollDriver(BaseDriver):
         connection = self.connection
         connection.data_received_raised(exc)
         self.turn()
-
-    def _receive(self, now: float) -> None:
-        """Read what there is, and feed it."""
-        connection = self.connection
-        try:
-            data = self._socket.recv(connection.settings.read_size)
-        except BlockingIOError:
-            return
-        except OSError as exc:
-            connection.lost(exc)
-            return
-        if data:
-            connection.feed(data, now)
-        else:
-            connection.feed_eof()
-
-    def read_rest(self) -> list[bytes]:
-        """Return what the kernel has received, up to a limit."""
-        size = self.connection.settings.read_size
-        chunks: list[bytes] = []
-        try:
-            while len(chunks) < _REST_READS and (data := self._socket.recv(size)):
-                chunks.append(data)
-        except BlockingIOError:
-            pass
-        except OSError as exc:
-            self.connection.lost(exc)
-        return chunks
-
-    def _input_ended(self, error: OSError | None) -> None:
-        """Take the end of input, or the loss, that the shortcut has met."""
-        connection = self.connection
-        connection.tell = False
-        if error is None:
-            connection.feed_eof()
-        else:
-            connection.lost(error)
-        self.turn()
-
-    def _not_reading(self, mask: int) -> None:
-        """Take an event that cannot be answered by reading: see that it ends."""
-        if mask & EPOLLERR:
-            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code:
-                self.connection.lost(OSError(code, os.strerror(code)))
-                return
-        if mask & EPOLLHUP:
-            self._watch(_UNWATCHED)
-        else:
-            self._watch(self._interest & ~(mask & (EPOLLIN | EPOLLRDHUP)))
-
-    # Turns
-
-    def turn(self) -> None:
-        """Make the callbacks that are due, send, and see what to wait for."""
-        connection = self.connection
-        connection.begin_turn()
-        if connection.state < State.ENDED:
-            self._flush(self._at_once)
-            connection.advance()
-            if connection.wants_shutdown:
-                self._shut_down()
-        if connection.closing:
-            self._stop_user_code()
-        if connection.state < State.ENDED:
-            self._watch_for_more()
-            self.scope.deadlines.arm(self, connection.deadline)
-            if connection.pending is not None or self._to_start:
-                self._wake()
-        else:
-            self._watch(_UNWATCHED)
-        self._notify_waiters()
-
-    def take_turn(self) -> None:
-        """Take a turn given by the flusher; most come of a write to a plain connection."""
-        self.marked = False
-        if not self._quick_turn() and not self._quick_layered_turn():
-            super().take_turn()
-
-    def offer(self) -> None:
-        """Send what the kernel takes."""
-        connection = self.connection
-        if connection.state < State.ENDED:
-            self._blocked = False
-            full = connection.buffered > connection.settings.max_buffered
-            self._flush(inf if full else self._at_once)
-            if connection.buffered or connection.closing:
-                connection.note_change()
-
-    @property
-    def _at_once(self) -> float:
-        """Bytes to be sent in one turn."""
-        return _AT_ONCE if self.connection.holds & holds.LAYERED else inf
-
-    def _flush(self, most: float) -> None:
-        """Send until nothing waits, the kernel takes no more, or *most* bytes have gone."""
-        connection = self.connection
-        connection.encode_output()
-        if self._blocked:
-            return
-        wire = connection.wire
-        total = 0
-        while (data := wire.peek()) is not None:
-            try:
-                sent = self._socket.send(data)
-            except BlockingIOError:
-                self._blocked = True
-                break
-            except OSError as exc:
-                connection.lost(exc)
-                return
-            total += sent
-            partly = sent < len(data)
-            wire.sent(sent)
-            if partly:
-                self._blocked = True
-                break
-            if total >= most:
-                break
-            connection.encode_output()
-        connection.output_tried(total, self.time())
-
-    def _shut_down(self) -> None:
-        """End our side of the connection."""
-        connection = self.connection
-        try:
-            if not connection.shut:
-                self._socket.shutdown(socket.SHUT_WR)
-        except OSError as exc:
-            connection.lost(exc)
-        else:
-            connection.shut_down()
-
-    def _watch_for_more(self) -> None:
-        """Bring the epoll's interest in line with what is wanted."""
-        connection = self.connection
-        wanted = EPOLLOUT if self._blocked else 0
-        if connection.wants_read:
-            wanted |= _READING
-        if self._interest != _UNWATCHED:
-            self._watch(self._interest & ~EPOLLOUT | wanted)
-        elif wanted:
-            self._watch(wanted)
-        if connection.sendable and not self._blocked:
-            # A callback has written after the flush: one round a tick.
-            self.changed()
-        else:
-            connection.tell = True
-
-    def _watch(self, interest: int) -> None:
-        if interest == self._interest:
-            return
-        fd = self._socket.fileno()
-        if interest == _UNWATCHED:
-            self._poller.unregister(fd)
-        elif self._interest == _UNWATCHED:
-            self._poller.register(fd, self, interest)
-        else:
-            self._poller.modify(fd, interest)
-        self._interest = interest
-
-    # The task
-
-    async def _receive_early(self) -> bytes:
-        while True:
-            try:
-                data = self._socket.recv(_EARLY)
-            except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._socket)
-            else:
-                await trio.lowlevel.cancel_shielded_checkpoint()
-                return data
-
-    async def _serve(self, rest: bytes) -> None:
-        connection = self.connection
-        self._watch(_READING)
-        self._open(rest)
-        self.turn()
-        while connection.state < State.ENDED:
-            if connection.pending is not None or self._to_start:
-                await self._serve_in_nursery()
-                return
-            await self._park()
-
-    async def _serve_in_nursery(self) -> None:
-        """Go on in a nursery, from when one is first needed (it costs 1.3 KB)."""
-        connection = self.connection
-        async with trio.open_nursery() as nursery:
-            self._start_tasks(nursery)
-            try:
-                while connection.state < State.ENDED:
-                    waiting = connection.take_pending()
-                    if waiting is None:
-                        await self._park()
-                    else:
-                        await self._run_callbacks(waiting)
-                        if not self._quick_turn():
-                            self.turn()
-            except BaseException:
-                # Before the nursery closes: nothing may be started in it any more.
-                connection.cancel()
-                raise
-            nursery.cancel_scope.cancel()
-
-    async def _close(self, *, reset: bool) -> None:
-        self._watch(_UNWATCHED)
-        if reset:
-            reset_on_close(self._socket)
-        self._socket.close()
-
-    # The socket
-
-    def getsockopt(self, level: int, option: int, buffersize: int = 0) -> int | bytes:
-        """Read an option of the socket."""
-        if buffersize:
-            return self._socket.getsockopt(level, option, buffersize)
-        return self._socket.getsockopt(level, option)
-
-    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
-        """Set an option of the socket."""
-        self._socket.setsockopt(level, option, value)
-
-    async def _copy_file(self, file: Any, offset: int, count: int | None) -> int:
-        """Have the kernel copy from file to socket."""
-        connection = self.connection
-        if connection.holds & holds.LAYERED:
-            return await self._encode_file(file, offset, count)
-        total = 0
-        while count is None or total < count:
-            await trio.lowlevel.checkpoint()
-            if connection.state >= State.ENDED:
-                break
-            size = _FILE_CHUNK if count is None else min(_FILE_CHUNK, count - total)
-            try:
-                sent = self._send_part(file.fileno(), offset + total, size)
-            except BlockingIOError:
-                self._blocked = True
-                connection.output_tried(0, self.time())
-                connection.note_change()
-                await self._wait_until(lambda: not self._blocked)
-                continue
-            except OSError as exc:
-                if exc.errno in _FILE_ERRORS:
-                    raise
-                connection.lost(exc)
-                connection.note_change()
-                break
-            if not sent:
-                break
-            total += sent
-            connection.output_tried(sent, self.time())
-        return total
-
-    def _send_part(self, fd: int, offset: int, size: int) -> int:
-        """Send some of a file; by way of our own memory if the kernel cannot."""
-        try:
-            return os.sendfile(self._socket.fileno(), fd, offset, size)
-        except OSError as exc:
-            if exc.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
-                raise
-        data = os.pread(fd, min(size, 65536), offset)
-        return self._socket.send(data) if data else 0

@@ -23,7 +23,7 @@ import trio
 from trioproto.runtime.flusher import LONGEST_PASS, Flusher
 
 if TYPE_CHECKING:
-    from trioproto.runtime.poll_driver import PollDriver
+    from trioproto.runtime.socket_driver import SocketDriver
 
 BATCH = 64
 """Events in one pass."""
@@ -37,11 +37,11 @@ class Poller:
 
     def __init__(self, flusher: Flusher) -> None:
         self._epoll = select.epoll()
-        self._drivers: dict[int, PollDriver] = {}
+        self._drivers: dict[int, SocketDriver] = {}
         self._left: list[tuple[int, int]] = []
         self._flusher = flusher
 
-    def register(self, fd: int, driver: PollDriver, events: int) -> None:
+    def register(self, fd: int, driver: SocketDriver, events: int) -> None:
         """Watch a descriptor."""
         self._epoll.register(fd, events)
         self._drivers[fd] = driver

@@ -77,18 +77,18 @@ class Connection(Layered):
         self.protocol.transport = self
         self._call(self.protocol.attached)
         timeout = self.settings.handshake_timeout
-        if self._layer is not None:
+        if self.layer is not None:
             if timeout is not None:
                 self._phase_ends = self.active_at + timeout
             self.encode_part(b"")
-        if self._layer is None or self._layer.ready:
+        if self.layer is None or self.layer.ready:
             self._layers_are_ready()
             self.advance()
 
     def feed(self, data: bytes, now: float) -> None:
         """Take bytes from the peer; while closing they are discarded."""
         if self.state >= State.FLUSHING or (self._quiesced and self.holds & holds.DRAINING):
-            if self._layer is not None and not self.shut:
+            if self.layer is not None and not self.shut:
                 # What waits can only be sent after a handshake; an end has to be seen.
                 self.decode(data)
                 if self.holds & holds.INPUT:
@@ -97,7 +97,7 @@ class Connection(Layered):
         skipping = self.holds & holds.SKIPPING
         if not skipping:
             self.active_at = now
-        if self._layer is None:
+        if self.layer is None:
             self._hold_input(data)
             self.advance()
         else:
@@ -191,7 +191,7 @@ class Connection(Layered):
         self._driver = driver
         self._running = None
         self._next = None
-        self._layer = None
+        self.layer = None
         del self.protocol
 
     # What the driver asks
@@ -260,7 +260,7 @@ class Connection(Layered):
             if not self._rest_read and not held & holds.NO_DELIVERY and not self._eof:
                 self._rest_read = True
                 for data in self._driver.read_rest():
-                    data = data if self._layer is None else self.decode(data)
+                    data = data if self.layer is None else self.decode(data)
                     if data:
                         self._hold_input(data)
                 return True
@@ -326,7 +326,7 @@ class Connection(Layered):
     def _end_of_input(self, *, keep_open: bool) -> None:
         if self.state >= State.FLUSHING:
             return
-        if keep_open and (self.can_write_eof or self._layer is None):
+        if keep_open and (self.can_write_eof or self.layer is None):
             if self.state is State.WRITE_ENDED:
                 self._set_reason(ConnectionDone())
             if self.state is not State.READ_ENDED:  # as an earlier protocol has kept it
@@ -346,7 +346,7 @@ class Connection(Layered):
         return self._blocked_at == inf and not self.holds & not_reading
 
     def _layers_are_ready(self) -> None:
-        self.tls = None if self._layer is None else self._layer.tls
+        self.tls = None if self.layer is None else self.layer.tls
         self.holds &= ~holds.HANDSHAKING
         if self.state is State.OPENING:
             self._move(Event.READY)

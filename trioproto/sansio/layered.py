@@ -45,7 +45,7 @@ _NOT_SAID = -1
 class Layered(Sending):
     """The part of a connection that passes bytes through its layers."""
 
-    __slots__ = ("_eof", "_farewell", "_heard", "_input", "_layer")
+    __slots__ = ("_eof", "_farewell", "_heard", "_input", "layer")
 
     def __init__(
         self,
@@ -58,14 +58,14 @@ class Layered(Sending):
         layers: Iterable[Layer],
     ) -> None:
         super().__init__(protocol, owner, driver, settings, peer, local)
-        self._layer = stacked(*layers)
-        if self._layer is not None:
+        self.layer = stacked(*layers)
+        if self.layer is not None:
             self.wire = OutboundBuffer()
             self.holds |= holds.LAYERED | holds.HANDSHAKING
         self._input: list[bytes] | None = None
         self._eof = False
         self._heard = False
-        self._farewell = 0 if self._layer is None else _NOT_SAID
+        self._farewell = 0 if self.layer is None else _NOT_SAID
 
     def _layers_are_ready(self) -> None:
         """Go on to the protocol."""
@@ -75,7 +75,7 @@ class Layered(Sending):
 
     def encode_output(self) -> None:
         """Pass what was written down through the layers, as far as it is sent next."""
-        if self._layer is None or self.holds & holds.HANDSHAKING:
+        if self.layer is None or self.holds & holds.HANDSHAKING:
             return
         outbound = self.outbound
         wire = self.wire
@@ -88,45 +88,27 @@ class Layered(Sending):
             if self._farewell_due:
                 self._say_farewell()
         except Exception as exc:
-            self._layer_raised(exc)
-
-    def encode_quickly(self) -> bytes | None:
-        """Take all that waits, encoded; ``None`` if that is much, or something is ahead of it."""
-        outbound = self.outbound
-        size = outbound.size
-        if self.wire.size or size > AHEAD or outbound.head is not None:
-            return None
-        if not size:
-            return b""
-        pieces = outbound.pieces
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        outbound.size = 0
-        try:
-            return self._layer.send(data)  # type: ignore[union-attr]
-        except Exception as exc:
-            self._layer_raised(exc)
-            return None
+            self.layer_raised(exc)
 
     def encode_part(self, data: bytes) -> None:
         """Pass a part of a file, or nothing, down ahead of what was written after it."""
         try:
             self._encode(data)
         except Exception as exc:
-            self._layer_raised(exc)
+            self.layer_raised(exc)
 
     def _encode(self, data: bytes | memoryview) -> None:
         """Pass *data* down, and whatever the layers have to say themselves."""
-        assert self._layer is not None
-        sent = self._layer.send(data) if data else b""
-        sent += self._layer.output()
+        assert self.layer is not None
+        sent = self.layer.send(data) if data else b""
+        sent += self.layer.output()
         if sent:
             self.wire.append(sent)
 
     def _say_farewell(self) -> None:
         """Have the layers end our side."""
-        assert self._layer is not None
-        data = self._layer.end()
+        assert self.layer is not None
+        data = self.layer.end()
         self._farewell = len(data)
         if data:
             self.wire.append(data)
@@ -143,7 +125,7 @@ class Layered(Sending):
     @property
     def _only_farewell_waits(self) -> bool:
         """Whether the peer has ended its side, and has got all of ours but that we end too."""
-        if self._layer is None or self._farewell == _NOT_SAID or self.outbound.size:
+        if self.layer is None or self._farewell == _NOT_SAID or self.outbound.size:
             return False
         return self._eof and self.wire.size <= self._farewell
 
@@ -168,7 +150,7 @@ class Layered(Sending):
     @property
     def can_write_eof(self) -> bool:
         """Whether ``write_eof`` is supported."""
-        half_close = self._layer is None or self._layer.half_close
+        half_close = self.layer is None or self.layer.half_close
         return self._driver.can_write_eof and half_close
 
     # Up
@@ -178,21 +160,27 @@ class Layered(Sending):
 
         What is to be done besides is done by ``feed_decoded``, with what this returns.
         """
-        layer = self._layer
+        layer = self.layer
         assert layer is not None
         try:
             data = layer.receive(data)
-            if not layer.news:
-                return data
-            self._pass_own_output_down(layer)
-        except HandshakeFailed as reason:
-            self._refuse(reason.with_traceback(None))
-            return b""
         except Exception as exc:
-            self._layer_raised(exc)
+            self.layer_raised(exc)
             return b""
-        self._look_at(layer)
+        if layer.news:
+            self.take_news()
         return data
+
+    def take_news(self) -> None:
+        """Take it that the layer has ``news``, after it has received something."""
+        layer = self.layer
+        assert layer is not None
+        try:
+            self._pass_own_output_down(layer)
+        except Exception as exc:
+            self.layer_raised(exc)
+        else:
+            self._look_at(layer)
 
     def _look_at(self, layer: Layer) -> None:
         """See what has changed in the layers."""
@@ -211,7 +199,7 @@ class Layered(Sending):
         if data:
             self._hold_input(data)
         self.advance()
-        failure = self._layer.failure if self._layer is not None else None
+        failure = self.layer.failure if self.layer is not None else None
         if failure is not None:
             self._break(failure.with_traceback(None))
 
@@ -228,12 +216,14 @@ class Layered(Sending):
         if self.wire.size > limit:
             self._break(OutboundOverflow(self.wire.size, limit))
 
-    def _layer_raised(self, exc: Exception) -> None:
+    def layer_raised(self, exc: Exception) -> None:
         """End this connection; what is no reason for that is a defect of the layer's."""
-        if isinstance(exc, ConnectionClosed):
+        if isinstance(exc, HandshakeFailed) and self.holds & holds.HANDSHAKING:
+            self._refuse(exc.with_traceback(None))
+        elif isinstance(exc, ConnectionClosed):
             self._break(exc.with_traceback(None))
         else:
-            self.failed(type(self._layer).__qualname__, exc)
+            self.failed(type(self.layer).__qualname__, exc)
 
     def _handshake_cut_off(self) -> ConnectionClosed:
         """Return what it means that the stream has ended before the layers were ready."""
@@ -243,7 +233,7 @@ class Layered(Sending):
 
     def _stream_cut_off(self) -> ConnectionClosed | None:
         """Return what is wrong if the stream below the layers has ended, and they have not."""
-        layer = self._layer
+        layer = self.layer
         if layer is None or layer.ended or not layer.marks_end:
             return None
         if not self.settings.require_close_notify:
@@ -284,14 +274,14 @@ class Layered(Sending):
         if server_side is None:
             server_side = self._driver.server_side
         layer = self._owner.tls_layer(context, server_hostname, server_side)
-        if self._layer is None:
+        if self.layer is None:
             self.wire, self.outbound = self.outbound, OutboundBuffer()
-            self._layer = layer
+            self.layer = layer
         else:
             while (data := self.outbound.peek()) is not None:
                 self._encode(data)
                 self.outbound.sent(len(data))
-            self._layer = stacked(self._layer, layer)
+            self.layer = stacked(self.layer, layer)
         self._farewell = _NOT_SAID
         self.holds |= holds.LAYERED | holds.HANDSHAKING | holds.STARTING
         self._set_fast_limit()

@@ -48,6 +48,11 @@ class OutboundBuffer:
                 self.head = pieces.pop() if len(pieces) == 1 else _next_run(pieces)
         return self.head
 
+    def put_back(self, rest: memoryview) -> None:
+        """Have *rest* sent next, after all the pieces were taken, and sent in part."""
+        self.head = rest
+        self.size += len(rest)
+
     @property
     def sendable(self) -> bool:
         """Whether ``peek`` would return something."""
