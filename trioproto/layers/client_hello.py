@@ -14,6 +14,8 @@ Origin: RFC 8446 sections 4.1.2 (ClientHello) and 5.1 (records); RFC 6066 sectio
 
 from __future__ import annotations
 
+from struct import Struct
+
 LIMIT = 64 * 1024
 """Bytes from the first one on that are kept and looked at (with a copy of what is in the records).
 
@@ -29,7 +31,9 @@ _MAJOR_VERSION = b"\x03"
 _MESSAGE_HEADER = 4
 _CLIENT_HELLO = 1
 _VERSION_AND_RANDOM = 2 + 32
-_SERVER_NAME = b"\0\0"
+_EXTENSION = Struct("!HH")
+"""What comes before an extension: its type, and its length."""
+_SERVER_NAME = 0
 _HOST_NAME = b"\0"
 
 
@@ -144,13 +148,16 @@ def _find_name(hello: memoryview) -> bytes | None:
         _, rest = _cut(rest, size)
     name = None
     extensions = _cut_all(rest, 2)
-    while extensions:
-        kind = extensions[:2]
-        value, extensions = _cut(extensions[2:], 2)
+    place, end = 0, len(extensions)
+    while place < end:
+        if end - place < _EXTENSION.size:
+            raise _Unreadable
+        kind, length = _EXTENSION.unpack_from(extensions, place)
+        place += _EXTENSION.size + length
+        if place > end or (kind == _SERVER_NAME and name is not None):
+            raise _Unreadable
         if kind == _SERVER_NAME:
-            if name is not None:
-                raise _Unreadable
-            name = _read_name(value)
+            name = _read_name(extensions[place - length : place])
     return name
 
 
