@@ -154,6 +154,23 @@ async def test_what_cannot_be_listened_on_is_told(
         os.close(fd)
 
 
+async def test_a_connection_that_was_reset_is_told() -> None:
+    """It has no peer any more by which it could be told from a socket that is bound only."""
+    with inherited() as sock:
+        peer = dial(TCPAddress(*sock.getsockname()))
+        connection = sock.accept()[0]
+        await peer.reset()
+    with pytest.raises(ConnectionResetError):
+        connection.recv(1)
+    fd = connection.detach()
+    try:
+        with trio.fail_after(5), pytest.raises(ListenError, match="was not connected") as caught:
+            await serve(Factory(Greeter), f"fd:{fd}")
+        assert caught.value.errno == errno.EINVAL
+    finally:
+        os.close(fd)
+
+
 async def test_a_closed_descriptor_is_told() -> None:
     fd = a_device()
     os.close(fd)

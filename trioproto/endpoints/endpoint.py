@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from abc import ABC, abstractmethod
@@ -56,7 +57,10 @@ class Bound:
         try:
             self.source.listen(self.backlog or backlog)
         except OSError as exc:
-            raise listen_error(self.text, exc) from exc
+            if exc.errno != errno.EINVAL:
+                raise listen_error(self.text, exc) from exc
+            problem = f"{self.address} has been a connection: give a socket that was not connected"
+            raise ListenError(self.text, exc.errno, problem) from exc
 
     def close(self) -> None:
         """Close a socket, if its acceptor has not; a listener is closed by who waits."""
