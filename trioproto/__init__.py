@@ -18,7 +18,7 @@ from trioproto.sansio.addresses import (
 )
 from trioproto.sansio.protocol import Protocol
 from trioproto.sansio.settings import Settings
-from trioproto.sansio.tls_info import TLSInfo
+from trioproto.sansio.tls_info import ServerContexts, TLSInfo
 from trioproto.sansio.transport import Transport
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "ProxyHeader",
     "Reconnector",
     "Server",
+    "ServerContexts",
     "Settings",
     "TCPAddress",
     "TLSInfo",

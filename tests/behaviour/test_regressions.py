@@ -33,6 +33,7 @@ from trioproto.errors import (
     ConnectionLost,
     OutboundOverflow,
     ServerDraining,
+    WriteTimeout,
 )
 from trioproto.framing import LineReceiver
 from trioproto.testing import Harness
@@ -415,3 +416,54 @@ async def test_what_an_async_callback_wrote_counts_no_more_once_it_is_sent(
             await peer.settle()
             assert not protocol.lost
         assert not any(protocol.lost for protocol in protocols)
+
+
+@pytest.mark.drivers(*ASYNC)
+async def test_what_is_written_while_the_peer_takes_nothing_counts_too(serving: Serving) -> None:
+    """So a broadcast to many that listen slowly is bounded."""
+    protocols = [Recorder() for _ in range(3)]
+    waiting = iter(protocols)
+    factory: Factory[Any] = Factory(lambda: next(waiting))
+    async with serving(factory, small_buffers=True) as service:
+        for protocol in protocols:
+            await service.connect()
+            protocol.transport.write(bytes(1_000_000))
+        await service.settle()
+        for _ in range(3):
+            for protocol in protocols:
+                protocol.transport.write(bytes(1000))
+            await service.settle()
+        assert factory._buffered == sum(each.transport.buffered for each in protocols)
+        for protocol in protocols:
+            protocol.transport.abort()
+
+
+@pytest.mark.drivers(*ASYNC)
+async def test_output_behind_a_file_that_was_given_up_has_a_deadline(
+    serving: Serving, tmp_path: Path, mock_clock: MockClock
+) -> None:
+    """Time stands still while threads open, read and close the file."""
+    path = tmp_path / "large"
+    path.write_bytes(bytes(20_000_000))
+    scope, written = trio.CancelScope(), trio.Event()
+
+    async def reply(self: Recorder) -> None:
+        with scope:
+            await self.transport.send_file(path)
+        self.transport.write(bytes(1_000_000))
+        written.set()
+
+    protocol = Recorder(data_received=reply)
+    factory = Factory(lambda: protocol, write_timeout=5, idle_timeout=None)
+    async with serving(factory, small_buffers=True) as service:
+        peer = await service.connect()
+        await peer.send(b"go")
+        assert await peer.receive_some()
+        await peer.settle()
+        scope.cancel()
+        await written.wait()
+        await peer.settle()
+        for _ in range(3):  # what was taken of it may be progress once more
+            mock_clock.jump(5)
+            await peer.settle()
+        assert type(protocol.reason) is WriteTimeout

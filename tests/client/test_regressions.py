@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
+from weakref import WeakSet
 
 import pytest
 import trio
@@ -317,3 +319,27 @@ def client_context_without_versions() -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+async def test_a_connection_that_we_made_waits_for_no_garbage_collector() -> None:
+    """Nor does the one at its other end."""
+    gc.collect()
+    gc.disable()
+    try:
+        alive: WeakSet[Recorder] = WeakSet()
+        await talk(alive)
+        assert len(alive) == 0
+    finally:
+        gc.enable()
+
+
+async def talk(alive: WeakSet[Recorder]) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    alive.add(answers := Recorder())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_protocol, answers, theirs)
+        del answers
+        async with connect(ours, Recorder()) as protocol:
+            alive.add(protocol)
+            protocol.transport.write(b"hello")
+        del protocol

@@ -20,8 +20,9 @@ from tests.behaviour.drivers import PLAIN, ServerService, SocketPeer, serving
 from tests.behaviour.pipes import QueueListener
 from tests.behaviour.recorder import Recorder
 from tests.behaviour.tls_peers import NAME, authority, client_context, server_context
+from tests.layers.hellos import first_flight
 from tests.serving.test_listeners import offer
-from tests.tls.client_side import talking
+from tests.tls.client_side import Talk, talking
 from tests.tls.over_wire import (
     SERVED_OVER_TLS,
     Echoes,
@@ -32,11 +33,14 @@ from tests.tls.over_wire import (
 )
 from tests.tls.upgrading import GO, Does, told
 from trioproto import Factory, UnknownAddress, open_server, run_protocol
-from trioproto.endpoints import Bound, ServerEndpoint
+from trioproto.endpoints import Bound, ServerEndpoint, TLSServerEndpoint, parse_endpoint
+from trioproto.endpoints.certificates import CertificateFiles, Certificates
 from trioproto.errors import CallbackTimeout, ConnectionDone, ConnectionLost, HandshakeFailed
 from trioproto.layers.opening import Opening
+from trioproto.layers.server_name import ContextsByName
 from trioproto.layers.tls import TLSLayer
 from trioproto.sansio.layer import Layer
+from trioproto.sansio.tls_info import TLSContext
 
 MIB = 1 << 20
 A_TURN = 512 * 1024
@@ -334,3 +338,55 @@ def test_a_bare_fin_and_a_reset_are_a_clean_end_where_no_farewell_is_asked_for()
     assert not talk.harness.lost
     talk.harness.reset()
     assert type(protocol.reason) is ConnectionDone
+
+
+def two_names() -> ContextsByName:
+    contexts = ContextsByName(server_context())
+    for name in ("one.example.org", "two.example.org"):
+        contexts.add([name], server_context())
+    return contexts
+
+
+@pytest.mark.parametrize("contexts", [server_context(), two_names()], ids=["context", "by name"])
+def test_a_refused_client_that_goes_on_talking_hears_the_refusal_to_its_end(
+    contexts: TLSContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a matter of one line, and not of a traceback, nor of a reset."""
+    protocol = Recorder()
+    layers = partial(TLSLayer, contexts, server_side=True)
+    talk = Talk(protocol, layers=lambda: (layers(),), window=0)
+    hello = first_flight("unknown.example.org")
+    garbage = b"\x16\x03\x01\x00\x05hello"
+    talk.harness.feed(hello if isinstance(contexts, ContextsByName) else garbage)
+    for _ in range(3):
+        talk.harness.feed(garbage)
+    assert type(talk.harness.transport.reason) is HandshakeFailed
+    assert not talk.harness.transport.broken
+    talk.harness.window = None
+    talk.harness.feed_eof()
+    assert talk.harness.lost
+    assert talk.harness.take()[:1] == b"\x15"
+    assert not any(record.exc_info for record in caplog.records)
+
+
+async def test_a_server_is_not_opened_with_what_is_no_context() -> None:
+    inner = parse_endpoint("tcp:0:interface=127.0.0.1")
+    for wrong in ("a string", None, object()):
+        endpoint = TLSServerEndpoint(inner, wrong)  # type: ignore[arg-type]
+        with pytest.raises((TypeError, AttributeError)):
+            async with open_server(Factory(Recorder), endpoint):
+                pytest.fail("there is nothing to shake hands with")
+
+
+async def test_certificates_that_were_not_loaded_are_an_error_of_the_call() -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    certificates = Certificates([CertificateFiles("a.pem", "a.key")])
+    with pytest.raises(RuntimeError, match=r"load\(\)"):
+        await run_protocol(Recorder(), ours, tls=certificates)
+    assert await theirs.receive_some() == b""
+
+
+def test_a_server_takes_the_name_from_its_client_only() -> None:
+    layer = TLSLayer(two_names(), server_side=True, server_hostname="one.example.org")
+    layer.receive(first_flight(None))
+    assert layer._server_name is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 from ipaddress import IPv4Network
@@ -11,7 +12,7 @@ import trio
 import trustme
 
 from tests.serving.conversations import Greeter
-from tests.tls.handshakes import trusting
+from tests.tls.handshakes import loaded, trusting
 from trioproto import Factory, TCPAddress, open_server
 from trioproto.endpoints import Bound, ServerEndpoint, TCPServerEndpoint
 from trioproto.endpoints.certificates import CertificateFiles, Certificates
@@ -164,3 +165,76 @@ async def test_a_client_is_served(files: CertificateFiles, ca: trustme.CA) -> No
             assert tls is not None
             assert tls.server_name == "www.example.org"
             await client.aclose()
+
+
+class Database:
+    """Finds contexts as users may, with what then goes wrong."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self.context = context
+        self.asked: list[str | None] = []
+
+    def find(self, name: str | None) -> ssl.SSLContext | None:
+        self.asked.append(name)
+        if name == "broken.example.org":
+            raise ZeroDivisionError("the database is away")
+        return None if name == "unknown.example.org" else self.context
+
+
+async def hello(port: int, context: ssl.SSLContext, name: str) -> bytes:
+    """What the server says first, or why it does not."""
+    plain = await trio.open_tcp_stream("127.0.0.1", port)
+    client = trio.SSLStream(plain, context, server_hostname=name)
+    try:
+        return bytes(await client.receive_some(5))
+    except trio.BrokenResourceError as exc:
+        return str(exc.__cause__).encode()
+    finally:
+        await trio.aclose_forcefully(client)
+
+
+async def test_who_finds_contexts_of_its_own_fails_for_one_client_only(
+    files: CertificateFiles, ca: trustme.CA, logged_errors: list[logging.LogRecord]
+) -> None:
+    contexts = Database(loaded(files).context)
+    endpoint = TLSServerEndpoint(LOOPBACK, contexts)
+    with trio.fail_after(10):
+        async with open_server(Factory(Greeter), endpoint) as server:
+            (address,) = server.addresses
+            assert isinstance(address, TCPAddress)
+            contexts.asked.clear()
+            for name, said in (
+                ("www.example.org", b"hello"),
+                ("broken.example.org", b""),
+                ("unknown.example.org", b"UNRECOGNIZED_NAME"),
+                ("www.example.org", b"hello"),
+            ):
+                assert said in await hello(address.port, trusting(ca), name)
+    assert [name for name in contexts.asked if name is not None] == [
+        "www.example.org",
+        "broken.example.org",
+        "unknown.example.org",
+        "www.example.org",
+    ]
+    (record,) = logged_errors
+    assert "TLSLayer" in record.getMessage()
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+async def test_who_finds_no_context_for_anybody_ends_no_server(
+    files: CertificateFiles, ca: trustme.CA, logged_errors: list[logging.LogRecord]
+) -> None:
+    contexts = Database(loaded(files).context)
+    endpoint = TLSServerEndpoint(LOOPBACK, contexts)
+    with trio.fail_after(10):
+        async with open_server(Factory(Greeter), endpoint) as server:
+            (address,) = server.addresses
+            assert isinstance(address, TCPAddress)
+            working = contexts.find
+            contexts.find = None  # type: ignore[assignment, method-assign]
+            assert await hello(address.port, trusting(ca), "www.example.org") != b"hello"
+            contexts.find = working  # type: ignore[method-assign]
+            assert await hello(address.port, trusting(ca), "www.example.org") == b"hello"
+    (record,) = logged_errors
+    assert "layers" in record.getMessage()

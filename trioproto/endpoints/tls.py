@@ -13,6 +13,7 @@ from trioproto.endpoints.words import Words, quote
 from trioproto.layers.opening import PLAIN, Opening
 from trioproto.layers.tls import TLSLayer
 from trioproto.sansio.errors import EndpointError
+from trioproto.sansio.tls_info import TLSContext
 
 _KEYWORDS = ("port", "privateKey", "certKey", "extraCertChain", "clientCA", "alpn", "minVersion")
 _OF_TCP = ("interface", "backlog", "reuse_port")
@@ -29,17 +30,15 @@ class TLSServerEndpoint(ServerEndpoint):
 
     Args:
         inner: where to listen.
-        tls: the certificates; or a context of your own, which then is yours to
-            keep fresh.
+        tls: the certificates; or a context of your own, or what finds one for the
+            name that a client asks for, which then is yours to keep fresh.
         text: the endpoint as the user wrote it, for messages.
 
     Raises:
         ValueError: the context is one for clients.
     """
 
-    def __init__(
-        self, inner: ServerEndpoint, tls: Certificates | ssl.SSLContext, *, text: str | None = None
-    ) -> None:
+    def __init__(self, inner: ServerEndpoint, tls: TLSContext, *, text: str | None = None) -> None:
         if isinstance(tls, ssl.SSLContext) and tls.protocol is ssl.PROTOCOL_TLS_CLIENT:
             raise ValueError("the context is for clients; make it with PROTOCOL_TLS_SERVER")
         self.inner = inner
@@ -50,6 +49,7 @@ class TLSServerEndpoint(ServerEndpoint):
         """Load the certificates, then bind the inner endpoint.
 
         Raises:
+            TypeError: what was given is no context.
             EndpointError: a file is not what it should be; the inner endpoint has
                 TLS or a PROXY header of its own.
             ListenError: a file cannot be read, or an address not be bound. Nothing
@@ -58,6 +58,7 @@ class TLSServerEndpoint(ServerEndpoint):
         tls = self.tls
         if isinstance(tls, Certificates):
             await trio.to_thread.run_sync(tls.load, abandon_on_cancel=True)
+        self._layers()  # what is wrong with a context comes out here, and at no client
         bound = await self.inner.bind()
         await self._check_plain(bound)
         for each in bound:

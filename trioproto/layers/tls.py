@@ -2,8 +2,8 @@
 
 So it runs in the same step as everything else, over any stream, and in tests
 without one. OpenSSL reads exactly one record at a time from its buffer: when
-that is empty after a read, nothing complete is left behind, and no further read
-has to fail to say so.
+that is empty after a read, and the read gave less than it was asked for, nothing
+complete is left behind, and no further read has to fail to say so.
 
 Reasons keep OpenSSL's error as their cause, without its traceback: the frames there
 would keep the connection alive until the garbage collector comes.
@@ -78,11 +78,12 @@ class TLSLayer(Layer):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._hello = ClientHelloReader() if server_side else None
-        self._server_name = server_hostname
+        self._server_name = None if server_side else server_hostname
         self._contexts: ServerContexts | None = None
         if not isinstance(context, ssl.SSLContext):
             if not server_side:
                 raise TypeError(f"a client needs an SSLContext, not {context!r:.100}")
+            context.find(None)  # what is wrong with it comes out here, and not at each hello
             self._contexts = context
         elif server_side:
             self._begin(context.wrap_bio(self._incoming, self._outgoing, server_side=True))

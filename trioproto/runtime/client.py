@@ -13,7 +13,7 @@ import trio
 from trioproto.endpoints.client import ClientEndpoint, StreamClientEndpoint
 from trioproto.endpoints.client_strings import parse_client_endpoint
 from trioproto.factory import P
-from trioproto.runtime.factory import Factory
+from trioproto.runtime.factory import Factory, FactoryOfOne
 from trioproto.runtime.groups import ungrouped, users_block
 from trioproto.runtime.poll_driver import PollDriver
 from trioproto.runtime.poller import SUPPORTED
@@ -80,9 +80,7 @@ async def connect(
     if isinstance(endpoint, trio.abc.Stream):
         endpoint = StreamClientEndpoint(endpoint)
     target = parsed(endpoint)
-    factory = Factory(lambda: protocol)
-    if settings is not None:
-        factory.settings = settings
+    factory = FactoryOfOne(protocol, settings)
     async with prepared(target):
         check_protocol(protocol)
         entered = factory.open_scope() if within is None else nullcontext(_scope_of(within))

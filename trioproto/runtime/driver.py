@@ -23,6 +23,7 @@ from trioproto.runtime.groups import merge
 from trioproto.runtime.user_code import call_user, shielded
 from trioproto.sansio import holds
 from trioproto.sansio.errors import (
+    CallbackError,
     ConnectionClosed,
     ConnectionLost,
     HandshakeFailed,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from trioproto.runtime.deadlines import Entry
     from trioproto.runtime.scope import Scope
     from trioproto.sansio.addresses import Address
+    from trioproto.sansio.layer import Layer
 
 PATIENCE = 32
 """Ticks for which output may wait for more from an async callback that goes on writing."""
@@ -121,7 +123,7 @@ class BaseDriver(Files):
                     header, rest = await self._receive_header(peer, opening.trusted)
                     peer = header.source or peer
                     local = header.destination or local
-                layers = opening.layers() if opening.layers is not None else ()
+                layers = self._make_layers(opening, peer)
                 connection = self.factory.connect(self, peer, local, layers)
             except ConnectionClosed as reason:
                 await self._close(reset=not isinstance(reason, ServerDraining))
@@ -152,6 +154,20 @@ class BaseDriver(Files):
                 self._opened.set()
             if slot is not None:
                 slot.release()
+
+    def _make_layers(self, opening: Opening, peer: Address) -> tuple[Layer, ...]:
+        """Make the layers; what is wrong with a context ends this connection only.
+
+        Raises:
+            CallbackError: there are none, which is logged.
+        """
+        try:
+            return () if opening.layers is None else opening.layers()
+        except Exception as exc:
+            reason = CallbackError("making a connection's layers")
+            reason.__cause__ = exc
+            self.factory.report(peer, reason)
+            raise reason from exc
 
     async def _receive_header(self, peer: Address, trusted: Networks) -> tuple[ProxyHeader, bytes]:
         """Receive the PROXY header; log why not.

@@ -22,7 +22,7 @@ from trioproto.sansio.settings import Settings
 
 if TYPE_CHECKING:
     from trioproto.runtime.server import Server
-    from trioproto.sansio.layer import Layer
+    from trioproto.sansio.addresses import Address
     from trioproto.sansio.tls_info import TLSContext
 
 
@@ -71,11 +71,12 @@ class Factory(PureFactory[P]):  # noqa: D101
         Raises:
             RuntimeError: the factory has a lifespan or limits of its own, and
                 is not in use (``async with factory``, or a server).
+            TypeError: *tls* is no context.
             Exception: what user code raised, if ``callback_errors`` is
                 ``"raise"``.
         """
-        opening = PLAIN if tls is None else Opening(layers=partial(_server_layers, tls))
         async with closed_if_raised(stream, self.settings.cleanup_timeout):
+            opening = PLAIN if tls is None else _over_tls(tls)
             if self._scope is not None:
                 await self._handle_in(self._scope, stream, opening)
                 return
@@ -167,5 +168,25 @@ class Factory(PureFactory[P]):  # noqa: D101
         await StreamDriver(scope, stream).run(peer, local, opening, slot)
 
 
-def _server_layers(context: TLSContext) -> tuple[Layer, ...]:
-    return (TLSLayer(context, server_side=True),)
+class FactoryOfOne(Factory[P]):
+    """Builds one protocol, which was given to it, and forgets it.
+
+    So that the protocol, which knows its factory, is freed as soon as nobody has it.
+    """
+
+    def __init__(self, protocol: P, settings: Settings | None) -> None:
+        if settings is not None:
+            self.settings = settings
+        self._given: P | None = protocol
+
+    def build_protocol(self, peer: Address) -> P | None:
+        """Return the protocol, once."""
+        given, self._given = self._given, None
+        return given
+
+
+def _over_tls(context: TLSContext) -> Opening:
+    """Have connections begin with TLS; what is wrong with *context* is an error of this call."""
+    make = partial(TLSLayer, context, server_side=True)
+    make()
+    return Opening(layers=lambda: (make(),))

@@ -11,15 +11,12 @@ do.
 from __future__ import annotations
 
 from select import EPOLLIN
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trioproto.runtime.socket_driver import READING, SocketDriver
 from trioproto.runtime.user_code import call_user
 from trioproto.sansio import holds
 from trioproto.sansio.books import AHEAD
-
-if TYPE_CHECKING:
-    from trioproto.sansio.layer import Layer
 
 _LAYERED = holds.LAYERED
 
@@ -53,13 +50,13 @@ class PollDriver(SocketDriver):
         connection.active_at = now
         connection.tell = False
         if held:
-            layer: Layer = connection.layer  # type: ignore[assignment]
+            # In no variable: the traceback of an error in the callback would keep the layer.
             try:
-                data = layer.receive(data)
+                data = connection.layer.receive(data)  # type: ignore[union-attr]
             except Exception as exc:
                 self.context.run(self._layer_raised, exc)
                 return
-            if layer.news or not data:
+            if connection.layer.news or not data:  # type: ignore[union-attr]
                 self.context.run(self._decoded, data)
                 return
         try:
@@ -73,7 +70,7 @@ class PollDriver(SocketDriver):
             self.context.run(self.turn)
 
     def _quick_turn(self) -> bool:
-        """Send what a plain connection has to send; say whether that was all."""
+        """Send what such a connection has to send; say whether that was all."""
         connection = self.connection
         held = connection.holds
         if (held and held != _LAYERED) or self._interest != READING or connection.counted:
@@ -110,7 +107,8 @@ class PollDriver(SocketDriver):
     def _decoded(self, data: bytes) -> None:
         """Take what has come up through the layers, perhaps nothing, and their news."""
         connection = self.connection
-        if connection.layer is not None and connection.layer.news:
+        assert connection.layer is not None
+        if connection.layer.news:
             connection.take_news()
         connection.feed_decoded(data)
         self.turn()

@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 from trioproto.endpoints.stdio import STDIO
-from trioproto.runtime.factory import Factory
+from trioproto.runtime.factory import Factory, FactoryOfOne
 from trioproto.runtime.groups import ungrouped
 from trioproto.runtime.server import Endpoint, Server, open_server
 from trioproto.runtime.user_code import closed_if_raised
@@ -115,9 +115,7 @@ async def run_protocol(
         Exception: what user code raised, if the settings say
             ``callback_errors="raise"``.
     """
-    factory = Factory(lambda: protocol)
-    if settings is not None:
-        factory.settings = settings
+    factory = FactoryOfOne(protocol, settings)
     async with closed_if_raised(stream, factory.settings.cleanup_timeout):
         check_protocol(protocol)
         async with factory:

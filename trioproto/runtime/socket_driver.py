@@ -71,15 +71,11 @@ class SocketDriver(BaseDriver):
         self._interest = _UNWATCHED
         self._blocked = False
 
-    def event(self, mask: int, now: float) -> None:
-        """Act on events of the socket."""
-        raise NotImplementedError
-
-    def _quick_turn(self) -> bool:
-        """Take a turn by a shortcut, if there is one; say whether that was all."""
-        raise NotImplementedError
-
     # Events
+
+    def event(self, mask: int, now: float) -> None:
+        """Act on events of the socket; there may be a shortcut."""
+        self.context.run(self._event, mask, now)
 
     def _event(self, mask: int, now: float) -> None:
         """Act on events of the socket, whatever state the connection is in."""
@@ -146,6 +142,10 @@ class SocketDriver(BaseDriver):
 
     # Turns
 
+    def _quick_turn(self) -> bool:
+        """Take a turn by a shortcut, if there is one; say whether that was all."""
+        return False
+
     def turn(self) -> None:
         """Make the callbacks that are due, send, and see what to wait for."""
         connection = self.connection
@@ -186,6 +186,7 @@ class SocketDriver(BaseDriver):
         connection = self.connection
         connection.encode_output()
         if self._blocked:
+            connection.output_tried(0, self.time())
             return
         wire = connection.wire
         total = 0

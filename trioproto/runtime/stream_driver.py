@@ -76,6 +76,8 @@ class StreamDriver(BaseDriver):
     def turn(self) -> None:
         """Make the callbacks that are due, and see who has to act on the outcome."""
         connection = self.connection
+        if self._sending:
+            connection.count_output()  # else whoever sends does that
         self._look()
         if connection.state >= State.ENDED:
             return

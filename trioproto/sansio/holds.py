@@ -3,7 +3,8 @@
 A connection with no hold at all is *plain*: open, with nothing pending, so that
 a driver may hand a chunk straight to ``data_received``. Each bit has one owner,
 which alone sets and clears it; so a pause by the user, by the high-water mark
-and by a running callback never get in each other's way.
+and by a running callback never get in each other's way. ``LAYERED`` alone only
+makes the way longer.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Layer(ABC):
 
     @abstractmethod
     def receive(self, data: bytes) -> bytes:
-        """Take what came from below; return what goes up (perhaps nothing).
+        """Take what came from below, at least one byte; return what goes up, perhaps nothing.
 
         Raises:
             HandshakeFailed: before the layer was ready; ``output`` may have a last

@@ -246,6 +246,7 @@ class Layered(Sending):
             self._encode(b"")
         except Exception:
             pass  # a lower layer is not ready to pass it
+        self.layer = None  # which nothing can be passed through any more
         self.outbound.clear()
         self.count_output()
         self._farewell = 0

@@ -50,6 +50,7 @@ class OutboundBuffer:
 
     def put_back(self, rest: memoryview) -> None:
         """Have *rest* sent next, after all the pieces were taken, and sent in part."""
+        assert self.head is None
         self.head = rest
         self.size += len(rest)
 

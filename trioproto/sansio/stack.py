@@ -32,6 +32,8 @@ class Stack(Layer):
         for layer in self._up:
             data = layer.receive(data)
             self.news = self.news or layer.news
+            if not data:
+                break
         return data
 
     def send(self, data: bytes | memoryview) -> bytes:
@@ -42,9 +44,14 @@ class Stack(Layer):
         return data
 
     def output(self) -> bytes:
-        """Return what they have to say, each one's sent by those below it."""
+        """Return what they have to say, each one's sent by those below it, once these are ready."""
+        speaking: list[Layer] = []
+        for layer in self._up:
+            speaking.append(layer)
+            if not layer.ready:
+                break
         data = b""
-        for layer in self._down:
+        for layer in reversed(speaking):
             data = (layer.send(data) if data else b"") + layer.output()
         return data
 

@@ -218,6 +218,7 @@ class Transport(Books):
         Raises:
             RuntimeError: a handshake or a file is under way, or one side has ended.
             ssl.SSLError: *context* is not for this side.
+            TypeError: it is none, or a client's is no ``SSLContext``.
             ValueError: *context* checks names and there is no *server_hostname*.
 
         Origin: Twisted's ``startTLS``; RFC 3207, and section 6 for the injection.
