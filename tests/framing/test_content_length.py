@@ -143,3 +143,22 @@ def test_any_bytes_mean_the_same_in_any_partition() -> None:
     check_any_partition(
         limited, FIRST, b"Content-Length: 2", b"\r\n", b"\r\n\r\n", b"\r", b"\n", b"ab", b"X: y"
     )
+
+
+@pytest.mark.parametrize("size", [60, 900, 60_000])
+def test_a_header_that_was_cut_costs_no_step_for_each_of_its_bytes(size: int) -> None:
+    """What is behind the cut is joined to it in few pieces, each twice as long."""
+    steps = 0
+
+    class Counting(ContentLengthCodec):
+        def _lacks(self, size: int, at_once: int = 0) -> bool:
+            nonlocal steps
+            steps += 1
+            return super()._lacks(size, at_once=at_once)
+
+    codec = Counting(max_header=100_000)
+    codec.feed(b"X: ")
+    assert list(codec.frames()) == []
+    codec.feed(b"x" * size + b"\r\n" + FIRST)
+    assert list(codec.frames()) == [b"first"]
+    assert steps < 20

@@ -60,9 +60,11 @@ class ContentLengthCodec(BufferedCodec[bytes]):
             begin = self._offset
             end = data.find(_END, begin, begin + self._max_header)
             if end < 0:
-                if len(data) - begin >= self._max_header:
+                size = len(data) - begin
+                if size >= self._max_header:
                     self._fail(FrameTooLong(self._max_header, begun=data[begin : begin + 100]))
-                if self._lacks(len(data) - begin + 1, at_once=_USUAL_HEADER):
+                # Twice as much at a time, so that a long header is linear however it was cut.
+                if self._lacks(size + 1, at_once=max(_USUAL_HEADER, 2 * size)):
                     return
                 continue
             length = self._length(data[begin:end])
