@@ -14,7 +14,7 @@ Origin: RFC 8446 sections 4.1.2 (ClientHello) and 5.1 (records); RFC 6066 sectio
 
 from __future__ import annotations
 
-from struct import Struct
+from struct import Struct, error
 
 LIMIT = 64 * 1024
 """Bytes from the first one on that are kept and looked at (with a copy of what is in the records).
@@ -31,10 +31,16 @@ _MAJOR_VERSION = b"\x03"
 _MESSAGE_HEADER = 4
 _CLIENT_HELLO = 1
 _VERSION_AND_RANDOM = 2 + 32
+_BEGIN = Struct("!BBBHBBH")
+"""The headers of a record and of a message in it, of less than 64 KiB."""
+_HELLO_BEGINS = (_HANDSHAKE, 3, _CLIENT_HELLO, 0)
+_LENGTH = Struct("!H")
 _EXTENSION = Struct("!HH")
 """What comes before an extension: its type, and its length."""
+_NAMES = Struct("!HBH")
+"""What comes before the one name of a list: the list's length, the name's type and length."""
 _SERVER_NAME = 0
-_HOST_NAME = b"\0"
+_HOST_NAME = 0
 
 
 class _Unreadable(Exception):
@@ -73,6 +79,8 @@ class ClientHelloReader:
         """
         if self.done:
             return data
+        if not self._kept and self._take_at_once(data):
+            return data
         self._kept += data
         try:
             self.done = self._take_records()
@@ -84,6 +92,22 @@ class ClientHelloReader:
         self._kept.clear()
         self._hello.clear()
         return data
+
+    def _take_at_once(self, data: bytes) -> bool:
+        """Read a hello that has come whole, in one record, and alone: nearly every one does."""
+        if len(data) < _BEGIN.size:
+            return False
+        kind, major, _, in_record, what, high, low = _BEGIN.unpack_from(data)
+        if (kind, major, what, high) != _HELLO_BEGINS or in_record > _MOST:
+            return False
+        if not len(data) == _HEADER + in_record == _BEGIN.size + low:
+            return False
+        try:
+            self.name = _find_name(memoryview(data)[_BEGIN.size :])
+        except _Unreadable:
+            pass
+        self.done = True
+        return True
 
     def _take_records(self) -> bool:
         """Take the hello out of its records; return whether it was whole, and the name is read."""
@@ -142,43 +166,38 @@ def _message_length(header: bytearray) -> int | None:
     return length
 
 
-def _find_name(hello: memoryview) -> bytes | None:
-    rest = hello[_VERSION_AND_RANDOM:]
-    for size in (1, 2, 1):  # session id, cipher suites, compression methods
-        _, rest = _cut(rest, size)
+def _find_name(hello: bytes | memoryview) -> bytes | None:
+    """Return the name that a hello asks for, given what comes after its header."""
+    try:
+        return _walk(hello)
+    except (IndexError, error):
+        raise _Unreadable from None
+
+
+def _walk(hello: bytes | memoryview) -> bytes | None:
+    place = _VERSION_AND_RANDOM
+    place += 1 + hello[place]  # session id
+    place += 2 + int(_LENGTH.unpack_from(hello, place)[0])  # cipher suites
+    place += 1 + hello[place]  # compression methods
+    end = place + 2 + int(_LENGTH.unpack_from(hello, place)[0])
+    place += 2
     name = None
-    extensions = _cut_all(rest, 2)
-    place, end = 0, len(extensions)
     while place < end:
-        if end - place < _EXTENSION.size:
-            raise _Unreadable
-        kind, length = _EXTENSION.unpack_from(extensions, place)
+        kind, length = _EXTENSION.unpack_from(hello, place)
         place += _EXTENSION.size + length
-        if place > end or (kind == _SERVER_NAME and name is not None):
-            raise _Unreadable
         if kind == _SERVER_NAME:
-            name = _read_name(extensions[place - length : place])
+            if name is not None:
+                raise _Unreadable
+            name = _read_name(hello[place - length : place])
+    if not place == end == len(hello):
+        raise _Unreadable
     return name
 
 
-def _read_name(extension: memoryview) -> bytes:
+def _read_name(extension: bytes | memoryview) -> bytes:
     """Return the only name of the list, which can be of one type only: so OpenSSL has it, too."""
-    names = _cut_all(extension, 2)
-    if names[:1] != _HOST_NAME:
+    listed, kind, length = _NAMES.unpack_from(extension)
+    size = len(extension)
+    if kind != _HOST_NAME or size != _LENGTH.size + listed or size != _NAMES.size + length:
         raise _Unreadable
-    return bytes(_cut_all(names[1:], 2))
-
-
-def _cut_all(data: memoryview, size: int) -> memoryview:
-    field, rest = _cut(data, size)
-    if rest:
-        raise _Unreadable
-    return field
-
-
-def _cut(data: memoryview, size: int) -> tuple[memoryview, memoryview]:
-    """Return the field that *data* begins with, behind *size* bytes of its length; and the rest."""
-    end = size + int.from_bytes(data[:size], "big")
-    if len(data) < end:
-        raise _Unreadable
-    return data[size:end], data[end:]
+    return bytes(extension[_NAMES.size :])
