@@ -151,10 +151,10 @@ def test_a_header_that_was_cut_costs_no_step_for_each_of_its_bytes(size: int) ->
     steps = 0
 
     class Counting(ContentLengthCodec):
-        def _lacks(self, size: int, at_once: int = 0) -> bool:
+        def _lacks(self, wanted: int, at_once: int = 0) -> bool:
             nonlocal steps
             steps += 1
-            return super()._lacks(size, at_once=at_once)
+            return super()._lacks(wanted, at_once)
 
     codec = Counting(max_header=100_000)
     codec.feed(b"X: ")
