@@ -20,6 +20,10 @@ from trioproto.sansio.tls_info import ServerContexts, TLSContext, TLSInfo
 
 RECORD = 16 * 1024
 """Bytes of the largest record, and so of the most that one read gives."""
+_TWO_RECORDS = 2 * 21
+"""Bytes around the data of two records, at least: 21 for each with ChaCha20-Poly1305 in TLS 1.2
+(RFC 7905), 22 in TLS 1.3. Around one there are 29 with AES-GCM; where there are more than this,
+with AES-CBC or padding, each takes the longer way."""
 _FAILED = "TLS handshake failed"
 _UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
 """The record of a fatal alert: RFC 8446 section 6, RFC 6066 section 3."""
@@ -46,6 +50,7 @@ class TLSLayer(Layer):
 
     # Slots: half of the cost of looking an attribute up, where a base has a default for it.
     __slots__ = (
+        "_clean",
         "_contexts",
         "_hello",
         "_incoming",
@@ -72,6 +77,7 @@ class TLSLayer(Layer):
         server_hostname: str | None = None,
     ) -> None:
         self.ready = self.ended = False
+        self._clean = False  # whether the next bytes begin a record, and there are no news
         self.half_close = self.news = True
         self.failure: ConnectionClosed | None = None
         self.tls: TLSInfo | None = None
@@ -101,20 +107,20 @@ class TLSLayer(Layer):
 
     def receive(self, data: bytes) -> bytes:
         """Take records; return what they hold."""
-        if self.news:
+        if not self._clean:
             return self._receive_carefully(data)
-        # The common case: one whole record, with data, and nothing to be said to it. It holds
-        # less than its own size; asking for more than that costs a large block of memory.
-        incoming = self._incoming
-        incoming.write(data)
+        # The common case: one whole record, with data. Its size shows that it was the only one,
+        # so that nothing is left, and there was none of TLS's own, which would want an answer.
+        # It holds less than its size; asking for more than that costs a large block of memory.
         size = len(data)
+        self._incoming.write(data)
         try:
             plain = self._read(size)
         except ssl.SSLError as exc:
             return self._take_error(exc, [])
-        if incoming.pending or self._outgoing.pending or len(plain) == size or not plain:
-            return self._read_all([plain])
-        return plain
+        if plain and size - len(plain) < _TWO_RECORDS:
+            return plain
+        return self._read_all([plain])
 
     def _receive_carefully(self, data: bytes) -> bytes:
         """Take records when the handshake is not done, or something is about to change."""
@@ -131,7 +137,9 @@ class TLSLayer(Layer):
             if not self.ready:
                 return b""
         plain = self._read_all([])
-        self.news = self.news or opening
+        if opening:
+            self.news = True
+            self._clean = False
         return plain
 
     def _read_hello(self, hello: ClientHelloReader, data: bytes) -> bytes:
@@ -163,6 +171,7 @@ class TLSLayer(Layer):
         except ssl.SSLError as exc:
             return self._take_error(exc, chunks)
         self._note_news()
+        self._clean = not self.news
         return b"".join(chunks)
 
     def _take_error(self, exc: ssl.SSLError, chunks: list[bytes]) -> bytes:
@@ -175,6 +184,7 @@ class TLSLayer(Layer):
             if not any(chunks):
                 raise self.failure
         self._note_news()
+        self._clean = False  # a part of a record may have come
         return b"".join(chunks)
 
     def _note_news(self) -> None:
