@@ -13,7 +13,7 @@ from __future__ import annotations
 from select import EPOLLIN
 from typing import Any
 
-from trioproto.runtime.socket_driver import READING, SocketDriver
+from trioproto.runtime.socket_driver import SocketDriver
 from trioproto.runtime.user_code import call_user
 from trioproto.sansio import holds
 from trioproto.sansio.books import AHEAD
@@ -73,9 +73,7 @@ class PollDriver(SocketDriver):
         """Send what such a connection has to send; say whether that was all."""
         connection = self.connection
         held = connection.holds
-        if (held and held != _LAYERED) or self._interest != READING or connection.counted:
-            return False
-        if self.deadline_entry is None and connection.timeout is not None:
+        if held and held != _LAYERED:
             return False
         outbound = connection.outbound
         if held and (connection.wire.size or outbound.size > AHEAD):

@@ -93,9 +93,8 @@ class Poller:
         events, self._left = self._left, []
         done = 0
         for fd, mask in events:
-            driver = drivers.get(fd)
-            if driver is not None:
-                driver.event(mask, now)
+            if fd in drivers:  # it may have gone by an event before
+                drivers[fd].event(mask, now)
             done += 1
             if perf_counter() > ends:
                 self._left = events[done:]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from trioproto.runtime.scope import Scope
 
 _PEER_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR
-READING = EPOLLIN | EPOLLRDHUP
+_READING = EPOLLIN | EPOLLRDHUP
 _UNWATCHED = -1
 _AT_ONCE = 512 * 1024
 """Bytes that go through layers, which takes time, in one turn."""
@@ -160,11 +160,21 @@ class SocketDriver(BaseDriver):
         if connection.state < State.ENDED:
             self._watch_for_more()
             self.scope.deadlines.arm(self, connection.deadline)
+            if not self._settled:
+                connection.holds |= holds.UNSETTLED
             if connection.pending is not None or self._to_start:
                 self._wake()
         else:
             self._watch(_UNWATCHED)
         self._notify_waiters()
+
+    @property
+    def _settled(self) -> bool:
+        """Whether a step that sends all of its output needs no turn after it."""
+        connection = self.connection
+        if self._interest != _READING or connection.counted:
+            return False
+        return self.deadline_entry is not None or connection.timeout is None
 
     def offer(self) -> None:
         """Send what the kernel takes."""
@@ -226,7 +236,7 @@ class SocketDriver(BaseDriver):
         connection = self.connection
         wanted = EPOLLOUT if self._blocked else 0
         if connection.wants_read:
-            wanted |= READING
+            wanted |= _READING
         if self._interest != _UNWATCHED:
             self._watch(self._interest & ~EPOLLOUT | wanted)
         elif wanted:
@@ -263,7 +273,7 @@ class SocketDriver(BaseDriver):
 
     async def _serve(self, rest: bytes) -> None:
         connection = self.connection
-        self._watch(READING)
+        self._watch(_READING)
         self._open(rest)
         self.turn()
         while connection.state < State.ENDED:

@@ -120,6 +120,7 @@ class UserCode:
         written = connection.outbound.size
         if written:
             connection.count_output()
+            connection.holds |= holds.UNSETTLED  # so that what is counted is not sent uncounted
         held = connection.holds
         if held & holds.CHANGED or (written and not held & holds.UNSENT):
             self.changed()

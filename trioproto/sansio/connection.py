@@ -199,7 +199,7 @@ class Connection(Layered):
     def begin_turn(self) -> None:
         """Take it that the driver looks at everything now."""
         self.tell = False
-        self.holds &= ~holds.CHANGED
+        self.holds &= ~(holds.CHANGED | holds.UNSETTLED)
 
     @property
     def wants_read(self) -> bool:

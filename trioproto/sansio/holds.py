@@ -39,6 +39,8 @@ HANDSHAKING = 8192
 """The layers are not ready: what is written waits."""
 STARTING = 16384
 """A layer was put in, and what had arrived before it has not been looked at yet."""
+UNSETTLED = 32768
+"""After a step the driver has more to see to than output; it sets this after each of its turns."""
 
 NO_DELIVERY = PAUSED | HIGH_WATER | BUSY | STARTING
 """Nothing is handed to the protocol."""
