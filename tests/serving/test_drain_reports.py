@@ -81,11 +81,8 @@ async def test_a_handshake_that_ends_during_a_drain_counts_for_nothing(
         late = await in_handshake(server)
         reports: list[DrainReport] = []
 
-        async def drain() -> None:
-            reports.append(await server.drain(grace=5, force=5))
-
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(drain)
+            nursery.start_soon(drain_into, reports, server)
             await settle()
             await late.shake()
             assert await late.receive_exactly(5) == b"hello"
@@ -108,6 +105,10 @@ async def test_a_header_that_never_ends_counts_for_nothing(autojump_clock: MockC
     assert report == DrainReport(finished=1, cancelled=0, aborted=0)
 
 
+async def drain_into(reports: list[DrainReport], server: Server[Any]) -> None:
+    reports.append(await server.drain(grace=5, force=5))
+
+
 async def hang_up(peer: SocketPeer) -> None:
     assert await outcome(peer) == (b"", "eof")
     peer.discard()
@@ -125,11 +126,8 @@ async def test_a_header_that_ends_during_a_drain_counts_for_nothing(
         await settle()
         reports: list[DrainReport] = []
 
-        async def drain() -> None:
-            reports.append(await server.drain(grace=5, force=5))
-
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(drain)
+            nursery.start_soon(drain_into, reports, server)
             await settle()
             await late.send(HEADER[20:])
             assert await late.receive_exactly(5) == b"hello"

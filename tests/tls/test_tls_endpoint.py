@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from ipaddress import IPv4Network
 
 import pytest
@@ -193,23 +195,30 @@ async def hello(port: int, context: ssl.SSLContext, name: str) -> bytes:
         await trio.aclose_forcefully(client)
 
 
-async def test_who_finds_contexts_of_its_own_fails_for_one_client_only(
-    files: CertificateFiles, ca: trustme.CA, logged_errors: list[logging.LogRecord]
-) -> None:
-    contexts = Database(loaded(files).context)
+@asynccontextmanager
+async def greeting(contexts: Database) -> AsyncIterator[int]:
+    """Serve over TLS, and give the port."""
     endpoint = TLSServerEndpoint(LOOPBACK, contexts)
     with trio.fail_after(10):
         async with open_server(Factory(Greeter), endpoint) as server:
             (address,) = server.addresses
             assert isinstance(address, TCPAddress)
-            contexts.asked.clear()
-            for name, said in (
-                ("www.example.org", b"hello"),
-                ("broken.example.org", b""),
-                ("unknown.example.org", b"UNRECOGNIZED_NAME"),
-                ("www.example.org", b"hello"),
-            ):
-                assert said in await hello(address.port, trusting(ca), name)
+            yield address.port
+
+
+async def test_who_finds_contexts_of_its_own_fails_for_one_client_only(
+    files: CertificateFiles, ca: trustme.CA, logged_errors: list[logging.LogRecord]
+) -> None:
+    contexts = Database(loaded(files).context)
+    async with greeting(contexts) as port:
+        contexts.asked.clear()
+        for name, said in (
+            ("www.example.org", b"hello"),
+            ("broken.example.org", b""),
+            ("unknown.example.org", b"UNRECOGNIZED_NAME"),
+            ("www.example.org", b"hello"),
+        ):
+            assert said in await hello(port, trusting(ca), name)
     assert [name for name in contexts.asked if name is not None] == [
         "www.example.org",
         "broken.example.org",
@@ -226,15 +235,11 @@ async def test_who_finds_no_context_for_anybody_ends_no_server(
     files: CertificateFiles, ca: trustme.CA, logged_errors: list[logging.LogRecord]
 ) -> None:
     contexts = Database(loaded(files).context)
-    endpoint = TLSServerEndpoint(LOOPBACK, contexts)
-    with trio.fail_after(10):
-        async with open_server(Factory(Greeter), endpoint) as server:
-            (address,) = server.addresses
-            assert isinstance(address, TCPAddress)
-            working = contexts.find
-            contexts.find = None  # type: ignore[assignment, method-assign]
-            assert await hello(address.port, trusting(ca), "www.example.org") != b"hello"
-            contexts.find = working  # type: ignore[method-assign]
-            assert await hello(address.port, trusting(ca), "www.example.org") == b"hello"
+    async with greeting(contexts) as port:
+        working = contexts.find
+        contexts.find = None  # type: ignore[assignment, method-assign]
+        assert await hello(port, trusting(ca), "www.example.org") != b"hello"
+        contexts.find = working  # type: ignore[method-assign]
+        assert await hello(port, trusting(ca), "www.example.org") == b"hello"
     (record,) = logged_errors
     assert "layers" in record.getMessage()

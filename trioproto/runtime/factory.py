@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -186,7 +185,6 @@ class FactoryOfOne(Factory[P]):
 
 
 def _over_tls(context: TLSContext) -> Opening:
-    """Have connections begin with TLS; what is wrong with *context* is an error of this call."""
-    make = partial(TLSLayer, context, server_side=True)
-    make()
-    return Opening(layers=lambda: (make(),))
+    """Have one connection begin with TLS; what is wrong with *context* is an error of this call."""
+    layer = TLSLayer(context, server_side=True)
+    return Opening(layers=lambda: (layer,))

@@ -9,6 +9,7 @@ from typing import Any
 import trio
 
 from trioproto.runtime.waiting import Waiting
+from trioproto.sansio import holds
 from trioproto.sansio.books import AHEAD
 from trioproto.sansio.lifecycle import State
 
@@ -42,7 +43,9 @@ class Files(Waiting):
             try:
                 async with await trio.open_file(path, "rb") as file:
                     await self._wait_until(connection.file_is_next)
-                    sent = await self._copy_file(file.wrapped, offset, count)
+                    layered = connection.holds & holds.LAYERED
+                    copy = self._encode_file if layered else self._copy_file
+                    sent = await copy(file.wrapped, offset, count)
             finally:
                 connection.end_file()
         finally:

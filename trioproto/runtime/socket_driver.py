@@ -323,8 +323,6 @@ class SocketDriver(BaseDriver):
     async def _copy_file(self, file: Any, offset: int, count: int | None) -> int:
         """Have the kernel copy from file to socket."""
         connection = self.connection
-        if connection.holds & holds.LAYERED:
-            return await self._encode_file(file, offset, count)
         total = 0
         while count is None or total < count:
             await trio.lowlevel.checkpoint()

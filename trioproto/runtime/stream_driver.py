@@ -21,7 +21,6 @@ from trioproto.runtime.driver import BaseDriver
 from trioproto.runtime.peers import peer_address
 from trioproto.runtime.socket_options import reset_on_close
 from trioproto.runtime.user_code import call_user, shielded
-from trioproto.sansio import holds
 from trioproto.sansio.addresses import Address, UnknownAddress, address_from_sockaddr
 from trioproto.sansio.errors import ConnectionLost, NotSupported
 from trioproto.sansio.lifecycle import State
@@ -312,8 +311,6 @@ class StreamDriver(BaseDriver):
     async def _copy_file(self, file: Any, offset: int, count: int | None) -> int:
         """Read in a thread, and send."""
         connection = self.connection
-        if connection.holds & holds.LAYERED:
-            return await self._encode_file(file, offset, count)
         total = 0
         while count is None or total < count:
             size = _CHUNK if count is None else min(_CHUNK, count - total)
