@@ -48,6 +48,7 @@ class PollDriver(SocketDriver):
             self.context.run(self._input_ended, None)
             return
         connection.active_at = now
+        connection.bytes_received += len(data)
         connection.tell = False
         if held:
             # In no variable: the traceback of an error in the callback would keep the layer.
@@ -96,6 +97,7 @@ class PollDriver(SocketDriver):
             except Exception as exc:
                 connection.layer_raised(exc)
                 return False
+            connection.bytes_sent += sent
             if sent < len(data):
                 connection.wire.put_back(memoryview(data)[sent:])
                 return False

@@ -170,6 +170,7 @@ class StreamDriver(BaseDriver):
                     connection.feed(data, now)
                     return
                 connection.active_at = now
+                connection.bytes_received += len(data)
                 protocol = connection.protocol
                 try:
                     result = call_user(protocol.data_received, data)

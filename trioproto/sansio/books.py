@@ -35,7 +35,10 @@ class Books:
         "_phase_ends",
         "_quiesced",
         "active_at",
+        "began_at",
         "broken",
+        "bytes_received",
+        "bytes_sent",
         "draining",
         "holds",
         "local",
@@ -67,7 +70,9 @@ class Books:
         self.tls: TLSInfo | None = None
         self.proxy_header: Any = None
         self._fast_limit = -1
-        self.active_at = driver.time()
+        self.active_at = self.began_at = driver.time()
+        self.bytes_received = 0
+        self.bytes_sent = 0
         self._phase_ends = inf
 
     @property

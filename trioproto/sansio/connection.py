@@ -87,6 +87,7 @@ class Connection(Layered):
 
     def feed(self, data: bytes, now: float) -> None:
         """Take bytes from the peer; while closing they are discarded."""
+        self.bytes_received += len(data)
         if self.state >= State.FLUSHING or (self._quiesced and self.holds & holds.DRAINING):
             if self.layer is not None and not self.shut:
                 # What waits can only be sent after a handshake; an end has to be seen.
@@ -260,6 +261,7 @@ class Connection(Layered):
             if not self._rest_read and not held & holds.NO_DELIVERY and not self._eof:
                 self._rest_read = True
                 for data in self._driver.read_rest():
+                    self.bytes_received += len(data)
                     data = data if self.layer is None else self.decode(data)
                     if data:
                         self._hold_input(data)

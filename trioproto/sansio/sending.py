@@ -82,6 +82,7 @@ class Sending(Callbacks):
 
     def output_tried(self, sent: int, now: float) -> None:
         """Take it that the driver sent *sent* bytes, and could not send more for now."""
+        self.bytes_sent += sent
         waiting = self.buffered
         if self.holds & (holds.HANDSHAKING | holds.STARTING) == holds.HANDSHAKING:
             # The rest waits for the peer's answers, which have a deadline of their own.

@@ -50,6 +50,10 @@ class Transport(Books):
         draining: whether the server drains.
         tls: what the TLS handshake agreed on, or ``None`` without TLS.
         proxy_header: the PROXY header that the connection came with, or ``None``.
+        began_at: when the connection began, in trio's time.
+        bytes_received: bytes that have come, as they were on the wire: with TLS
+            and discarded ones, without a PROXY header.
+        bytes_sent: bytes that the stream or the kernel has taken.
 
     Attributes for drivers and receivers:
         tell: whether the driver wants ``changed()`` called. It does not while

@@ -255,7 +255,7 @@ class Harness(Generic[P]):
 
     def offer(self) -> None:
         """Send what the window allows."""
-        self._send()
+        self._open.output_tried(self._send(), self._now)
 
     def read_rest(self) -> list[bytes]:
         """Return nothing: what was fed has been taken already."""
