@@ -44,7 +44,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(trio|abc|collections|contextlib|enum|ipaddress|os|socket|ssl|types|typing)\..*"),
     ("py:.*", r"(.*\.)?(P|Address|BytesLike|CallbackResult|Endpoint|Target|PathLike|Cancelled)"),
-    ("py:.*", r"(.*\.)?(FrameT|OnTooLong|SearchStrategy|TLSContext|Width)"),
+    ("py:.*", r"(.*\.)?(FrameT|OnTooLong|SearchStrategy|TimeoutName|TLSContext|Width)"),
     ("py:class", r"Awaitable|Callable|Iterable|SSLContext"),
     ("py:exc", r"ClosedResourceError"),
     ("py:class", r"trioproto\.factory\.Connections"),

@@ -1,6 +1,7 @@
 """All reasons and errors, under the name that users import."""
 
 from trioproto.sansio.errors import (
+    AgeTimeout,
     AsyncCallbackError,
     CallbackError,
     CallbackTimeout,
@@ -12,6 +13,7 @@ from trioproto.sansio.errors import (
     ConnectionTimeout,
     EarlyPlaintext,
     EndpointError,
+    FirstByteTimeout,
     FrameTooLong,
     FramingError,
     HandshakeFailed,
@@ -22,6 +24,7 @@ from trioproto.sansio.errors import (
     MalformedFrame,
     NotSupported,
     OutboundOverflow,
+    PeerTooSlow,
     ProxyHeaderError,
     ServerCancelled,
     ServerDraining,
@@ -31,6 +34,7 @@ from trioproto.sansio.errors import (
 )
 
 __all__ = [
+    "AgeTimeout",
     "AsyncCallbackError",
     "CallbackError",
     "CallbackTimeout",
@@ -42,6 +46,7 @@ __all__ = [
     "ConnectionTimeout",
     "EarlyPlaintext",
     "EndpointError",
+    "FirstByteTimeout",
     "FrameTooLong",
     "FramingError",
     "HandshakeFailed",
@@ -52,6 +57,7 @@ __all__ = [
     "MalformedFrame",
     "NotSupported",
     "OutboundOverflow",
+    "PeerTooSlow",
     "ProxyHeaderError",
     "ServerCancelled",
     "ServerDraining",

@@ -42,6 +42,7 @@ async def test_bytes_are_counted_in_both_directions(connect: Connecting) -> None
         for size in (1, 1000, 100_000):
             await peer.send(b"x" * size)
             await peer.receive_exactly(2 * size)
+        await peer.settle()
         assert protocol.transport.bytes_received == 101_001
         assert protocol.transport.bytes_sent == 202_002
 
@@ -53,6 +54,7 @@ async def test_bytes_of_async_callbacks_are_counted(connect: Connecting) -> None
         for _ in range(3):
             await peer.send(b"x" * 70_000)
             await peer.receive_exactly(70_000)
+        await peer.settle()
         assert protocol.transport.bytes_received == protocol.transport.bytes_sent == 210_000
 
 
@@ -64,6 +66,7 @@ async def test_the_bytes_of_a_file_are_counted(connect: Connecting, tmp_path: Pa
     async with connect(protocol) as peer:
         await peer.send(b"go")
         await peer.receive_exactly(300_000)
+        await peer.settle()
         assert protocol.transport.bytes_sent == 300_000
 
 
@@ -87,6 +90,7 @@ async def test_over_tls_the_bytes_on_the_wire_are_counted(connect: Connecting) -
     async with connect(protocol) as peer:
         await peer.send(b"x" * 1000)
         await peer.receive_exactly(2000)
+        await peer.settle()
         assert protocol.transport.bytes_received > 1000
         assert protocol.transport.bytes_sent > 2000
 
@@ -99,7 +103,7 @@ async def test_the_counts_stay_after_the_end(connect: Connecting) -> None:
         await peer.send(b"abc")
         await peer.receive_exactly(6)
         await peer.aclose()
-        await peer.service.settle()
+        await peer.settle()
         assert (transport.bytes_received, transport.bytes_sent) == (3, 6)
 
 

@@ -11,7 +11,15 @@ import pytest
 from trioproto import Settings
 
 SIZES = ("read_size", "high_water", "low_water", "max_buffered", "max_buffered_total")
-LIMITS = ("handshake_timeout", "idle_timeout", "write_timeout", "callback_timeout")
+LIMITS = (
+    "handshake_timeout",
+    "first_byte_timeout",
+    "idle_timeout",
+    "min_receive_rate",
+    "write_timeout",
+    "callback_timeout",
+    "max_age",
+)
 TIMES = ("close_timeout", "cleanup_timeout", "linger", "drain_grace", "drain_force")
 
 BAD = [
@@ -24,6 +32,7 @@ BAD = [
     ("backlog", 0),
     *[(name, value) for name in LIMITS for value in (0, -1, nan)],
     *[(name, value) for name in TIMES for value in (-0.1, nan)],
+    *[("receive_window", value) for value in (0, -1, nan)],
     ("max_connections", 0),
     ("max_connections", -5),
     ("at_limit", "explode"),
@@ -41,6 +50,7 @@ EDGES = [
     {"backlog": 1},
     *[{name: value} for name in LIMITS for value in (None, 0.001, inf)],
     *[{name: value} for name in TIMES for value in (0, inf)],
+    {"receive_window": 0.001},
     {"max_connections": 1},
     {"max_connections": None},
     {"refusal": b""},
@@ -61,7 +71,7 @@ def test_what_is_just_allowed_is_allowed(values: dict[str, Any]) -> None:
 
 def test_there_is_a_setting_for_each_documented_name_and_no_other() -> None:
     others = {"max_connections", "at_limit", "refusal", "backlog", "tcp_nodelay", "keepalive"}
-    others |= {"require_close_notify"}
+    others |= {"require_close_notify", "receive_window"}
     names = {field.name for field in fields(Settings)}
     assert names == {*SIZES, *LIMITS, *TIMES, *others, "callback_errors"}
 

@@ -142,6 +142,10 @@ class LineReceiver(LineOnlyReceiver):
             self._raw += data
         return self.deliver_held()
 
+    def in_frame(self) -> bool | None:
+        """Return whether the peer has begun a line; ``None`` in raw mode."""
+        return super().in_frame() if self._line_mode else None
+
     def take_rest(self) -> bytes:
         """Give up what has arrived and was not delivered."""
         return self.clear_line_buffer()

@@ -114,6 +114,10 @@ class FrameReceiver(Protocol, Generic[FrameT]):
             return error.with_traceback(None)
         return None
 
+    def in_frame(self) -> bool | None:
+        """Return whether the peer has begun a frame and not ended it."""
+        return self.cut_off() is not None
+
     def take_rest(self) -> bytes:
         """Give up what has arrived and was not delivered."""
         return self.codec.take_rest()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trioproto.sansio.driver import Driver
     from trioproto.sansio.settings import Settings
     from trioproto.sansio.tls_info import TLSInfo
+    from trioproto.sansio.watch import Watch
 
 OFFER_SIZE = 256 * 1024
 """Bytes of waiting output from which a write first offers them to the kernel."""
@@ -39,7 +40,7 @@ class Books:
         "broken",
         "bytes_received",
         "bytes_sent",
-        "draining",
+        "drain_reason",
         "holds",
         "local",
         "outbound",
@@ -51,6 +52,8 @@ class Books:
         "tell",
         "timeout",
         "tls",
+        "waiting_since",
+        "watch",
     )
 
     def __init__(self, driver: Driver, settings: Settings, peer: Address, local: Address) -> None:
@@ -59,7 +62,7 @@ class Books:
         self.peer = peer
         self.local = local
         self.timeout = settings.idle_timeout
-        self.draining = False
+        self.drain_reason: ConnectionClosed | None = None
         self._quiesced = False
         self.broken = False
         self.state = State.OPENING
@@ -70,9 +73,10 @@ class Books:
         self.tls: TLSInfo | None = None
         self.proxy_header: Any = None
         self._fast_limit = -1
-        self.active_at = self.began_at = driver.time()
+        self.active_at = self.began_at = self.waiting_since = driver.time()
         self.bytes_received = 0
         self.bytes_sent = 0
+        self.watch: Watch | None = None
         self._phase_ends = inf
 
     @property
@@ -95,6 +99,10 @@ class Books:
         if self.tell:
             self.tell = False
             self._driver.changed()
+
+    def _await_peer(self) -> None:
+        """Begin to wait for the peer again: what went before was not its silence."""
+        self.active_at = self.waiting_since = self._driver.time()
 
     def _set_reason(self, reason: ConnectionClosed) -> None:
         """Keep the first reason, unless it was a clean end that failed."""

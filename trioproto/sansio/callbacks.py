@@ -86,7 +86,7 @@ class Callbacks(Transport):
             self.advance()
         if not self.holds & holds.BUSY:
             # From now on we wait for the peer: the idle clock starts again.
-            self.active_at = self._driver.time()
+            self._await_peer()
 
     def callback_raised(self, exc: BaseException) -> None:
         """Take the exception of the coroutine that was ``pending``."""
@@ -193,6 +193,11 @@ class Callbacks(Transport):
         """Make the one callback whose result means something."""
         self._in_eof = True
         self._call(self.protocol.eof_received)
+
+    def _callback_deadline(self) -> float:
+        """When the running async callback has to be done."""
+        limit = self.settings.callback_timeout
+        return inf if limit is None else self._busy_since + limit
 
     def _no_longer_busy(self) -> Callback:
         callback = self._running

@@ -25,28 +25,26 @@ from typing import TYPE_CHECKING
 
 from trioproto.sansio import holds
 from trioproto.sansio.errors import (
-    CallbackTimeout,
-    CloseTimeout,
     ConnectionDone,
     ConnectionLost,
     HandshakeFailed,
     HandshakeTimeout,
     ServerCancelled,
     ServerDraining,
-    WriteTimeout,
 )
-from trioproto.sansio.layered import Layered
 from trioproto.sansio.lifecycle import Event, State
 from trioproto.sansio.protocol import Protocol, check_protocol
+from trioproto.sansio.timed import Timed
 
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.driver import Driver, Owner
+    from trioproto.sansio.errors import ConnectionClosed
     from trioproto.sansio.layer import Layer
     from trioproto.sansio.settings import Settings
 
 
-class Connection(Layered):
+class Connection(Timed):
     """The state of one connection; see the module for the contract.
 
     Attributes:
@@ -137,33 +135,13 @@ class Connection(Layered):
             lingers = self._driver.can_write_eof and not self._eof
             self._move(Event.SHUT_DOWN if lingers else Event.FINISH)
 
-    def on_timeout(self, now: float) -> None:
-        """Act on the deadline that has passed; do nothing if none has."""
-        settings = self.settings
-        if self.deadline > now or self.state >= State.ENDED:
-            return
-        if self._output_deadline() <= now:
-            self._break(WriteTimeout(settings.write_timeout or 0))
-        elif self.state is State.FLUSHING:
-            self._break(CloseTimeout(settings.close_timeout))
-        elif self.holds & holds.HANDSHAKING and self._phase_ends <= now:
-            self._break(HandshakeTimeout(settings.handshake_timeout or 0))
-        elif self.state is State.LINGERING:
-            self._move(Event.FINISH)
-        elif self.holds & holds.BUSY:
-            self._break(CallbackTimeout(settings.callback_timeout or 0))
-        else:
-            self.active_at = now
-            self._call(self.protocol.timed_out)
-            self.advance()
-
-    def drain(self) -> None:
-        """The server drains: take what has arrived, deliver it, then ``quiesce``."""
+    def drain(self, reason: ConnectionClosed | None = None) -> None:
+        """Take what has arrived, deliver it, then ``quiesce``: by default the server drains."""
         if self.draining:
             return
+        self.drain_reason = reason or ServerDraining()
         if self.state is State.OPENING and not self._heard:
-            self.close(ServerDraining())
-        self.draining = True
+            self.close(self.drain_reason)
         self.holds |= holds.DRAINING
         self.note_change()
 
@@ -192,6 +170,7 @@ class Connection(Layered):
         self._driver = driver
         self._running = None
         self._next = None
+        self.watch = None
         self.layer = None
         del self.protocol
 
@@ -212,19 +191,6 @@ class Connection(Layered):
                 return not self.holds & holds.STARTING  # the layers read, whoever holds the rest
             return not self.holds & holds.NO_READ
         return self.state <= State.LINGERING
-
-    @property
-    def deadline(self) -> float:
-        """When ``on_timeout`` is due, as far as can be told now; may be ``inf``."""
-        deadline = min(self._phase_ends, self._output_deadline())
-        if State.OPEN <= self.state <= State.WRITE_ENDED:
-            if self.holds & holds.BUSY:
-                limit = self.settings.callback_timeout
-                if limit is not None:
-                    deadline = min(deadline, self._busy_since + limit)
-            elif self.timeout is not None and self._waits_for_peer():
-                deadline = min(deadline, self.active_at + self.timeout)
-        return deadline
 
     # Callbacks
 
@@ -342,16 +308,12 @@ class Connection(Layered):
             self.wire.clear()
             self.count_output()
 
-    def _waits_for_peer(self) -> bool:
-        """Whether only the peer can make something happen (the idle clock runs)."""
-        not_reading = holds.PAUSED | holds.HIGH_WATER | holds.DRAINING | holds.HANDSHAKING
-        return self._blocked_at == inf and not self.holds & not_reading
-
     def _layers_are_ready(self) -> None:
         self.tls = None if self.layer is None else self.layer.tls
         self.holds &= ~holds.HANDSHAKING
         if self.state is State.OPENING:
             self._move(Event.READY)
+            self._set_watch()
             self._owner.opened(self)
             self.made = True
             self._call(self.protocol.connection_made)

@@ -122,6 +122,33 @@ class IdleTimeout(ConnectionTimeout):
     """The peer sent nothing for ``idle_timeout`` while we waited for it."""
 
 
+class FirstByteTimeout(IdleTimeout):
+    """The peer sent nothing at all for ``first_byte_timeout`` after the opening."""
+
+
+class PeerTooSlow(ConnectionClosed):
+    """The peer sent less than ``min_receive_rate``, in a frame that it had begun.
+
+    Attributes:
+        received: bytes that came in the window.
+        seconds: the window's length.
+        rate: bytes a second that it should have been.
+    """
+
+    def __init__(self, received: int, seconds: float, rate: float) -> None:
+        super().__init__(received, seconds, rate)
+        self.received = received
+        self.seconds = seconds
+        self.rate = rate
+
+    def __str__(self) -> str:
+        return f"{self.received} bytes in {self.seconds:g} s, less than {self.rate:g} a second"
+
+
+class AgeTimeout(ConnectionTimeout):
+    """The connection was open for ``max_age``."""
+
+
 class WriteTimeout(ConnectionTimeout):
     """The peer took no byte of waiting output for ``write_timeout``."""
 

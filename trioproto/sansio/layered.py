@@ -198,6 +198,8 @@ class Layered(Sending):
         """Take what ``decode`` has returned, perhaps nothing."""
         if data:
             self._hold_input(data)
+            if self.watch is not None:
+                self.watch.heard()
         self.advance()
         failure = self.layer.failure if self.layer is not None else None
         if failure is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from trioproto.sansio.errors import ConnectionClosed, FramingError, IdleTimeout, ServerDraining
+from trioproto.sansio.errors import ConnectionClosed, FramingError, IdleTimeout
 
 if TYPE_CHECKING:
     from trioproto.sansio.transport import Transport
@@ -80,13 +80,14 @@ class Protocol:
         return None
 
     def quiesce(self) -> CallbackResult:
-        """The server drains, and what was received is delivered; by default, close.
+        """The connection is to end soon, and what was received is delivered; by default, close.
 
+        The server drains, or the connection has reached ``max_age``.
         Who overrides this calls ``transport.close()`` when the running exchange
         is over. Nothing more is read, unless ``transport.resume_reading()`` is
         called from here on.
         """
-        self.transport.close(ServerDraining())
+        self.transport.close(self.transport.drain_reason)
         return None
 
     # For receivers: the contract between a connection and what cuts its bytes
@@ -103,6 +104,10 @@ class Protocol:
 
     def cut_off(self) -> FramingError | None:
         """Return what is wrong if the peer's input ends here, in the middle of a frame, say."""
+        return None
+
+    def in_frame(self) -> bool | None:
+        """Return whether the peer has begun a frame and not ended it; ``None``: cannot tell."""
         return None
 
     def take_rest(self) -> bytes:

@@ -139,7 +139,7 @@ class Sending(Callbacks):
                 return False
             self._writing_paused = False
             self.holds &= ~holds.HIGH_WATER
-            self.active_at = self._driver.time()
+            self._await_peer()
             self._call(self.protocol.resume_writing)
             return True
         if size <= self.settings.high_water:

@@ -7,10 +7,37 @@ and as class attributes, and the docs' table is made from this class.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 KIB = 1024
 MIB = 1024 * KIB
+
+TimeoutName: TypeAlias = Literal[
+    "handshake_timeout",
+    "first_byte_timeout",
+    "idle_timeout",
+    "min_receive_rate",
+    "receive_window",
+    "write_timeout",
+    "close_timeout",
+    "cleanup_timeout",
+    "linger",
+    "callback_timeout",
+    "max_age",
+]
+"""What may be another for a single connection (``transport.set_timeout``)."""
+
+TIMEOUT_NAMES: tuple[str, ...] = get_args(TimeoutName)
+
+_ABOVE_ZERO_OR_NONE = (
+    "handshake_timeout",
+    "first_byte_timeout",
+    "idle_timeout",
+    "min_receive_rate",
+    "write_timeout",
+    "callback_timeout",
+    "max_age",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +66,14 @@ class Settings:
     """Seconds for the layers below the protocol to be ready."""
     require_close_notify: bool = True
     """Whether an end of input without TLS's own is a loss: somebody may have cut the stream."""
+    first_byte_timeout: float | None = None
+    """Seconds for the first byte after the opening; off, as some peers only listen."""
     idle_timeout: float | None = 60
     """Seconds without a byte from the peer while we wait for it."""
+    min_receive_rate: float | None = None
+    """Bytes a second that a peer must send in a frame that it has begun; off: links differ."""
+    receive_window: float = 10
+    """Seconds over which that rate is measured, as long as all that we do is wait for the peer."""
     write_timeout: float | None = 30
     """Seconds in which the peer must take at least one byte of waiting output."""
     close_timeout: float = 15
@@ -51,6 +84,8 @@ class Settings:
     """Seconds to wait for the peer's EOF after ours, so that the reply's tail is not destroyed."""
     callback_timeout: float | None = None
     """Seconds that an async callback may run; off, since only the user knows."""
+    max_age: float | None = None
+    """Seconds after which a connection is drained, alone, with the times of a drain."""
     drain_grace: float = 15
     """Seconds that a drain waits for connections to finish before it cancels their callbacks."""
     drain_force: float = 5
@@ -77,11 +112,12 @@ class Settings:
         _require(self.high_water >= 1, "high_water", "at least 1")
         _require(self.high_water >= self.low_water, "high_water", "at least low_water")
         _require(self.max_buffered >= self.high_water, "max_buffered", "at least high_water")
-        for name in ("handshake_timeout", "idle_timeout", "write_timeout", "callback_timeout"):
+        for name in _ABOVE_ZERO_OR_NONE:
             value = getattr(self, name)
             _require(value is None or value > 0, name, "above 0, or None")
         for name in ("close_timeout", "cleanup_timeout", "linger", "drain_grace", "drain_force"):
             _require(getattr(self, name) >= 0, name, "at least 0")
+        _require(self.receive_window > 0, "receive_window", "above 0")
         limit = self.max_connections
         _require(limit is None or limit >= 1, "max_connections", "at least 1, or None")
         _require(self.at_limit in ("wait", "refuse"), "at_limit", '"wait" or "refuse"')

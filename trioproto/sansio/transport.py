@@ -29,6 +29,7 @@ from trioproto.sansio.lifecycle import Event, State
 
 if TYPE_CHECKING:
     from trioproto.sansio.protocol import Protocol
+    from trioproto.sansio.settings import TimeoutName
     from trioproto.sansio.tls_info import TLSContext
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
@@ -47,7 +48,8 @@ class Transport(Books):
         settings: the factory's settings when the connection was accepted.
         timeout: seconds of silence after which ``timed_out`` is called, or
             ``None``.
-        draining: whether the server drains.
+        drain_reason: why the connection is to end soon, because the server drains or
+            the connection has reached its age; or ``None``.
         tls: what the TLS handshake agreed on, or ``None`` without TLS.
         proxy_header: the PROXY header that the connection came with, or ``None``.
         began_at: when the connection began, in trio's time.
@@ -61,6 +63,8 @@ class Transport(Books):
         broken: whether the end was a hard one, to be shown as a reset.
         active_at: when the peer last sent something, or we began to wait for it.
         holds: what keeps the connection off the fast path.
+        waiting_since: since when the peer was waited for, whether it sent or not.
+        watch: keeps the deadlines that are off by default, if one is set.
 
     Origin: Twisted's ITransport and IConsumer, asyncio's transports.
     """
@@ -232,6 +236,11 @@ class Transport(Books):
     # Ending
 
     @property
+    def draining(self) -> bool:
+        """Whether the connection is to end soon: ``quiesce`` was called, or will be."""
+        return self.drain_reason is not None
+
+    @property
     def closing(self) -> bool:
         """Whether the connection is closing or closed."""
         return self.state >= State.FLUSHING
@@ -292,20 +301,25 @@ class Transport(Books):
         lifted = holds.PAUSED | (holds.DRAINING if self._quiesced else 0)
         if self.holds & lifted:
             self.holds &= ~lifted
-            self.active_at = self._driver.time()
+            self._await_peer()
             self.note_change()
 
-    def set_timeout(self, seconds: float | None) -> None:
-        """Change ``idle_timeout`` for this connection, and start it again.
+    def set_timeout(self, value: float | None, name: TimeoutName = "idle_timeout") -> None:
+        """Change a deadline for this connection alone; the idle time starts again.
+
+        ``max_age`` counts from the begin of the connection and ``first_byte_timeout``
+        from its opening, as before; a callback that runs has the new time from now on.
+        A handshake, a flush or a linger that has begun keeps its time.
+
+        Args:
+            value: seconds (bytes a second for ``min_receive_rate``), or ``None``
+                for no such deadline, where the setting may be that.
+            name: which of the settings that are deadlines.
 
         Raises:
-            ValueError: *seconds* is not above 0.
+            ValueError: *value* is out of the setting's range, or *name* is none of them.
         """
-        if seconds is not None and seconds <= 0:
-            raise ValueError("seconds must be above 0, or None")
-        self.timeout = seconds
-        self.active_at = self._driver.time()
-        self.note_change()
+        raise NotImplementedError
 
     # Tasks and the socket
 
@@ -354,7 +368,7 @@ class Transport(Books):
             self.holds |= holds.SKIPPING
         elif self.holds & holds.SKIPPING:
             self.holds &= ~holds.SKIPPING
-            self.active_at = self._driver.time()
+            self._await_peer()
 
     def _write_slowly(self, data: bytes) -> None:
         """Write when a limit is near, or not at all."""
