@@ -136,6 +136,16 @@ class Factory(Generic[P]):
         Origin: Twisted's ``stopFactory``.
         """
 
+    def soft_limit_reached(self, connections: int) -> None:
+        """Called when a connection is let in, and there are ``soft_limit`` or more.
+
+        Not again within ``alarm_interval`` seconds. Its errors are logged. It may
+        change limits (``configure``), or close some connections.
+
+        Args:
+            connections: how many there are, of those that are counted.
+        """
+
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Hold the factory's resources, around all its connections.
@@ -220,6 +230,18 @@ class Factory(Generic[P]):
     def report(self, peer: Address | None, reason: ConnectionClosed) -> None:
         """Log an error in user code, which is the ``__cause__`` of *reason*."""
         self._error_log.report(peer, reason)
+
+    def limit_reached(self, limit: str) -> None:
+        """Take it that a newcomer has met a limit."""
+
+    def call_soft_limit_reached(self, connections: int) -> None:
+        """Call ``soft_limit_reached``, and log what it raises."""
+        try:
+            self.soft_limit_reached(connections)
+        except Exception as exc:
+            reason = CallbackError(self.soft_limit_reached.__qualname__)
+            reason.__cause__ = exc
+            self.report(None, reason)
 
     def opening_failed(self, peer: Address, reason: ConnectionClosed) -> None:
         """Log that a connection ended before it was open because of its peer."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trioproto import Settings
+from trioproto import Protocol, Settings
 
 SIZES = ("read_size", "high_water", "low_water", "max_buffered", "max_buffered_total")
 LIMITS = (
@@ -19,8 +19,18 @@ LIMITS = (
     "write_timeout",
     "callback_timeout",
     "max_age",
+    "max_accept_rate",
+    "refuse_after",
 )
-TIMES = ("close_timeout", "cleanup_timeout", "linger", "drain_grace", "drain_force")
+TIMES = (
+    "close_timeout",
+    "cleanup_timeout",
+    "linger",
+    "drain_grace",
+    "drain_force",
+    "alarm_interval",
+)
+COUNTS = ("max_connections", "max_per_peer", "max_handshakes", "soft_limit")
 
 BAD = [
     *[(name, -1) for name in SIZES],
@@ -33,8 +43,10 @@ BAD = [
     *[(name, value) for name in LIMITS for value in (0, -1, nan)],
     *[(name, value) for name in TIMES for value in (-0.1, nan)],
     *[("receive_window", value) for value in (0, -1, nan)],
-    ("max_connections", 0),
-    ("max_connections", -5),
+    *[(name, value) for name in COUNTS for value in (0, -5)],
+    *[("ipv4_prefix", value) for value in (-1, 33)],
+    *[("ipv6_prefix", value) for value in (-1, 129)],
+    *[("refusal_timeout", value) for value in (0, -1, nan)],
     ("at_limit", "explode"),
     ("at_limit", None),
     ("callback_errors", "ignore"),
@@ -51,9 +63,12 @@ EDGES = [
     *[{name: value} for name in LIMITS for value in (None, 0.001, inf)],
     *[{name: value} for name in TIMES for value in (0, inf)],
     {"receive_window": 0.001},
-    {"max_connections": 1},
-    {"max_connections": None},
+    *[{name: value} for name in COUNTS for value in (1, None)],
+    {"ipv4_prefix": 0},
+    {"ipv4_prefix": 32, "ipv6_prefix": 128},
+    {"refusal_timeout": 0.001},
     {"refusal": b""},
+    {"refusal": Protocol},
 ]
 
 
@@ -70,10 +85,11 @@ def test_what_is_just_allowed_is_allowed(values: dict[str, Any]) -> None:
 
 
 def test_there_is_a_setting_for_each_documented_name_and_no_other() -> None:
-    others = {"max_connections", "at_limit", "refusal", "backlog", "tcp_nodelay", "keepalive"}
+    others = {"at_limit", "refusal", "backlog", "tcp_nodelay", "keepalive"}
     others |= {"require_close_notify", "receive_window"}
+    others |= {"ipv4_prefix", "ipv6_prefix", "refusal_timeout"}
     names = {field.name for field in fields(Settings)}
-    assert names == {*SIZES, *LIMITS, *TIMES, *others, "callback_errors"}
+    assert names == {*SIZES, *LIMITS, *TIMES, *COUNTS, *others, "callback_errors"}
 
 
 def test_settings_are_given_by_name_only_and_known_ones_only() -> None:

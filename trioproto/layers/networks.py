@@ -1,7 +1,8 @@
-"""Networks that are trusted, and whether a peer is in one of them."""
+"""Networks: which are trusted, and which peers are counted together."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from trioproto.layers.opening import Networks
@@ -63,3 +64,21 @@ def _network(word: str) -> IPv4Network | IPv6Network:
         inside = int(network.network_address) & 0xFFFFFFFF
         return IPv4Network((inside, network.prefixlen - _MAPPED.prefixlen))
     return network
+
+
+def peer_group(peer: Address, ipv4_prefix: int, ipv6_prefix: int) -> Hashable | None:
+    """Return what tells the peers apart that are counted together; ``None``: *peer* is not counted.
+
+    Peers are one group whose addresses have the same first bits. Unix peers are
+    one group if they are the same user. An IPv4 address in an IPv6 one counts as IPv4.
+    """
+    if isinstance(peer, UnixAddress):
+        return None if peer.credentials is None else ("user", peer.credentials.uid)
+    if not isinstance(peer, TCPAddress):
+        return None
+    try:
+        address = _as_it_is(ip_address(peer.host.partition("%")[0]))
+    except ValueError:
+        return None
+    prefix = ipv4_prefix if address.version == 4 else ipv6_prefix
+    return address.version, int(address) >> (address.max_prefixlen - prefix)

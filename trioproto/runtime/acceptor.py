@@ -55,14 +55,12 @@ _REST = 0.1
 """Seconds without accepting, after the system ran out of something."""
 _BURST = 64
 """Connections accepted, or shed, between two checkpoints."""
-_REFUSALS = 64
-"""Refusals on their way at once; further peers are reset without a message."""
-_REFUSAL_TIME = 1.0
-"""Seconds for a refusal to be sent and for the peer to close."""
+_CLOSE_TIME = 1.0
+"""Seconds for closing a stream or a listener."""
 
 
 class Doorman:
-    """What the acceptors of one server share: where connections go, or why not.
+    """What the acceptors of one server share: where connections go.
 
     Args:
         scope: the scope that connections belong to.
@@ -72,12 +70,6 @@ class Doorman:
     def __init__(self, scope: Scope, nursery: trio.Nursery) -> None:
         self.scope = scope
         self.nursery = nursery
-        self._refusals = 0
-
-    @property
-    def refuses(self) -> bool:
-        """Whether newcomers at the limit are refused rather than made to wait."""
-        return self.scope.factory.settings.at_limit == "refuse"
 
     def admit_socket(
         self,
@@ -89,38 +81,15 @@ class Doorman:
         slot: Slot,
     ) -> None:
         """Start the connection's task on an accepted socket."""
+        slot.used()
         driver = PollDriver(self.scope, poller, sock)
         self.nursery.start_soon(driver.run, peer, local, opening, slot)
 
     def admit_stream(self, stream: trio.abc.Stream, opening: Opening, slot: Slot) -> None:
         """Start the connection's task on an accepted stream."""
+        slot.used()
         driver = StreamDriver(self.scope, stream)
         self.nursery.start_soon(driver.run, *stream_addresses(stream), opening, slot)
-
-    def refuse(self, stream: trio.abc.Stream, opening: Opening) -> None:
-        """Send a peer away, with the refusal if there is one and it can be understood."""
-        plain = opening.layers is None
-        message = self.scope.factory.settings.refusal if plain else None
-        self._refusals += 1
-        self.nursery.start_soon(self._refuse, stream, message)
-
-    async def _refuse(self, stream: trio.abc.Stream, message: bytes | None) -> None:
-        try:
-            with trio.move_on_after(_REFUSAL_TIME):
-                if self._refusals > _REFUSALS:
-                    if isinstance(stream, trio.SocketStream):
-                        reset_on_close(stream)
-                elif message is not None:
-                    await stream.send_all(message)
-                    if isinstance(stream, trio.abc.HalfCloseableStream):
-                        await stream.send_eof()
-                        while await stream.receive_some(65536):
-                            pass
-        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
-            pass
-        finally:
-            self._refusals -= 1
-            await close_at_once(stream, _REFUSAL_TIME)
 
 
 class SocketAcceptor:
@@ -166,11 +135,12 @@ class SocketAcceptor:
 
     async def _accept_burst(self) -> None:
         admission = self._doorman.scope.admission
+        handshake = self._opening.layers is not None
         exhausted: OSError | None = None
         for _ in range(_BURST):
-            slot = admission.try_slot()
-            if slot is None and not self._doorman.refuses:
-                slot = await admission.wait_slot()
+            slot = admission.try_slot(handshake=handshake)
+            if slot is None:
+                slot = await admission.wait_slot(handshake=handshake)
             taken = False
             try:
                 taken = self._accept_one(slot)
@@ -182,13 +152,13 @@ class SocketAcceptor:
                 elif exc.errno not in _ONE_CONNECTION:
                     raise
             finally:
-                if slot is not None and not taken:
+                if not taken:
                     slot.release()
             if exhausted is not None:
                 await self._shed(exhausted)
                 return
 
-    def _accept_one(self, slot: Slot | None) -> bool:
+    def _accept_one(self, slot: Slot) -> bool:
         """Accept one connection; return whether *slot* has gone with it."""
         sock, sockaddr = self._socket.accept()
         try:
@@ -201,10 +171,6 @@ class SocketAcceptor:
         except OSError:
             # It has gone already.
             sock.close()
-            return False
-        if slot is None:
-            stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-            self._doorman.refuse(stream, self._opening)
             return False
         peer = peer_address(sock, sockaddr)
         self._doorman.admit_socket(sock, self._poller, peer, local, self._opening, slot)
@@ -263,7 +229,7 @@ class StreamAcceptor:
             while await self._accept():
                 pass
         finally:
-            await close_at_once(self._listener, _REFUSAL_TIME)
+            await close_at_once(self._listener, _CLOSE_TIME)
 
     async def _accept(self) -> bool:
         """Accept one stream; return whether there may be more."""
@@ -279,12 +245,10 @@ class StreamAcceptor:
                 raise
             return True
         admission = self._doorman.scope.admission
-        slot = admission.try_slot()
-        if slot is None and self._doorman.refuses:
-            self._doorman.refuse(stream, self._opening)
-            return True
+        handshake = self._opening.layers is not None
+        slot = admission.try_slot(handshake=handshake)
         if slot is None:
-            async with closed_if_raised(stream, _REFUSAL_TIME):
-                slot = await admission.wait_slot()
+            async with closed_if_raised(stream, _CLOSE_TIME):
+                slot = await admission.wait_slot(handshake=handshake)
         self._doorman.admit_stream(stream, self._opening, slot)
         return True

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from trioproto.layers.opening import PLAIN, Opening
+from trioproto.runtime.admission import UNCOUNTED
 from trioproto.runtime.arriving import Arrival
 from trioproto.runtime.ended import EndedDriver
 from trioproto.runtime.files import Files
 from trioproto.runtime.groups import merge
+from trioproto.runtime.refusal import RefusingFactory, has_words
 from trioproto.runtime.user_code import call_user, shielded
 from trioproto.sansio import holds
 from trioproto.sansio.errors import (
@@ -28,6 +30,7 @@ from trioproto.sansio.errors import (
     ConnectionLost,
     HandshakeFailed,
     HandshakeTimeout,
+    ServerCancelled,
     ServerDraining,
 )
 from trioproto.sansio.lifecycle import State
@@ -46,6 +49,10 @@ PATIENCE = 32
 """Ticks for which output may wait for more from an async callback that goes on writing."""
 
 
+class _Refused(Exception):
+    """Nothing is said to the peer of this connection."""
+
+
 class BaseDriver(Files):
     """The part of a driver that does not depend on the kind of stream.
 
@@ -56,6 +63,7 @@ class BaseDriver(Files):
         "_parked",
         "_patience",
         "_size_seen",
+        "_slot",
         "_task",
         "_unwanted",
         "arrival",
@@ -90,6 +98,7 @@ class BaseDriver(Files):
         self._parked = False
         self._size_seen = 0
         self._patience = PATIENCE
+        self._slot: Slot = UNCOUNTED
 
     # The connection's task
 
@@ -99,9 +108,9 @@ class BaseDriver(Files):
         peer: Address,
         local: Address,
         opening: Opening = PLAIN,
-        slot: Slot | None = None,
+        slot: Slot = UNCOUNTED,
     ) -> None:
-        """Be the connection's task, from building to the end; release *slot* then.
+        """Be the connection's task, from building to the end, in its *slot*.
 
         Raises:
             Cancelled: the task was cancelled; the connection was reset, and
@@ -112,48 +121,101 @@ class BaseDriver(Files):
         self.server_side = opening.server_side
         self._task = trio.lowlevel.current_task()
         self.context = self._task.context
+        self._slot = slot
         raised: BaseException | None = None
         try:
-            if self._unwanted or self.scope.ended:
-                await self._close(reset=True)
-                return
-            header, rest = None, b""
-            try:
-                if opening.trusted is not None:
-                    header, rest = await self._receive_header(peer, opening.trusted)
-                    peer = header.source or peer
-                    local = header.destination or local
-                layers = self._make_layers(opening, peer)
-                connection = self.factory.connect(self, peer, local, layers)
-            except ConnectionClosed as reason:
-                await self._close(reset=not isinstance(reason, ServerDraining))
-                return
-            except BaseException:
-                await self._close(reset=True)
-                raise
-            if connection is None:
-                await self._close(reset=False)
-                return
-            self.connection = connection
-            self.begun = True
-            connection.proxy_header = header
-            try:
-                await self._serve(rest)
-            except BaseException as exc:
-                raised = exc
-                connection.cancel()
-            await self._end()
-            raised = merge(raised, connection.crash)
-            if raised is not None:
-                raise raised
+            async with slot:
+                rest = await self._arrive(peer, local, opening)
+                if rest is None:
+                    return
+                connection = self.connection
+                try:
+                    await self._serve(rest)
+                except BaseException as exc:
+                    raised = exc
+                    connection.cancel()
+                await self._end()
+                raised = merge(raised, connection.crash)
+                if raised is not None:
+                    raise raised
         finally:
             raised = None
             self.begun = False
             self.scope.left(self)
             if self._opened is not None:
                 self._opened.set()
-            if slot is not None:
-                slot.release()
+
+    # Before there is a connection
+
+    async def _arrive(self, peer: Address, local: Address, opening: Opening) -> bytes | None:
+        """Find out who has come, and build what is to talk to it.
+
+        Returns:
+            What has come already; ``None`` if nobody is to talk to it. Then the stream
+            is closed, as it is if this raises.
+        """
+        try:
+            header, rest = await self._meet(peer, opening)
+            if header is not None:
+                peer = header.source or peer
+                local = header.destination or local
+            self._let_in(peer, opening)
+            layers = self._make_layers(opening, peer)
+            connection = self.factory.connect(self, peer, local, layers)
+        except _Refused:
+            await self._close(reset=self._slot.silent)
+            return None
+        except ConnectionClosed as reason:
+            await self._close(reset=not isinstance(reason, ServerDraining))
+            return None
+        except BaseException:
+            await self._close(reset=True)
+            raise
+        if connection is None:
+            await self._close(reset=False)
+            return None
+        self.connection = connection
+        self.begun = True
+        connection.proxy_header = header
+        return rest
+
+    async def _meet(self, peer: Address, opening: Opening) -> tuple[ProxyHeader | None, bytes]:
+        """Receive the PROXY header, if there is to be one; return also what came after it.
+
+        Raises:
+            ConnectionClosed: there is none, or nobody wants to know.
+            _Refused: the connection is refused, without a word.
+        """
+        if self._unwanted or self.scope.ended:
+            raise ServerCancelled
+        if self._slot.refused is not None:
+            self._refuse(opening)
+        if opening.trusted is None:
+            return None, b""
+        return await self._receive_header(peer, opening.trusted)
+
+    def _let_in(self, peer: Address, opening: Opening) -> None:
+        """Count the connection as its peer's, or see that it is refused.
+
+        Raises:
+            _Refused: it is, without a word.
+        """
+        slot = self._slot
+        known = slot.refused
+        slot.claim(peer)
+        if slot.refused is not None and known is None:
+            self._refuse(opening)
+
+    def _refuse(self, opening: Opening) -> None:
+        """Have the peer told that it is refused, if there is something to say.
+
+        Raises:
+            _Refused: there is not, or too many are told already.
+        """
+        speaks = has_words(self.factory.settings, layered=opening.layers is not None)
+        if self._slot.silent or not speaks:
+            raise _Refused
+        self.factory = RefusingFactory(self.factory)
 
     def _make_layers(self, opening: Opening, peer: Address) -> tuple[Layer, ...]:
         """Make the layers; what is wrong with a context ends this connection only.
@@ -319,6 +381,19 @@ class BaseDriver(Files):
         self._size_seen = size
         self._patience -= 1
         return True
+
+    def opened(self) -> None:
+        """Take it that the handshake is over."""
+        self._slot.opened()
+
+    def exempt(self) -> None:
+        """Count the connection in no limit any more."""
+        self._slot.exempt()
+
+    @property
+    def refused(self) -> bool:
+        """Whether the connection only tells its peer that it is refused."""
+        return self._slot.refused is not None
 
     def read_rest(self) -> list[bytes]:
         """Return what can be read without waiting: nothing, in general."""

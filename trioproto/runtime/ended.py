@@ -36,6 +36,12 @@ class EndedDriver:
         """Call user code; nothing does any more."""
         return callback(*args)
 
+    def opened(self) -> None:
+        """Count nothing."""
+
+    def exempt(self) -> None:
+        """Count nothing."""
+
     def changed(self) -> None:
         """Take no turn."""
 

@@ -55,13 +55,13 @@ class Factory(PureFactory[P]):  # noqa: D101
         """
         super().configure(**changes)
         if self._scope is not None:
-            self._scope.admission.set_limit(self.settings.max_connections)
+            self._scope.admission.configure()
 
     async def handle(self, stream: trio.abc.Stream, *, tls: TLSContext | None = None) -> None:
         """Serve one connection over *stream* until it ends; a handler for trio.
 
-        The stream is closed, whatever happens. At ``max_connections`` this waits for a slot
-        (``at_limit="refuse"`` closes the stream at once).
+        The stream is closed, whatever happens. At a limit this waits, or the stream is
+        refused, as the settings say.
 
         Args:
             stream: any stream.
@@ -152,17 +152,15 @@ class Factory(PureFactory[P]):  # noqa: D101
         return own == plain and limit in (None, Settings().max_connections)
 
     async def _handle_in(self, scope: Scope, stream: trio.abc.Stream, opening: Opening) -> None:
-        slot = scope.admission.try_slot()
-        patience = self.settings.cleanup_timeout
-        if slot is None and self.settings.at_limit == "refuse":
-            await close_at_once(stream, patience)
-            return
+        handshake = opening.layers is not None
+        slot = scope.admission.try_slot(handshake=handshake)
         if slot is None:
-            slot = await scope.admission.wait_slot()
+            slot = await scope.admission.wait_slot(handshake=handshake)
         if scope.ended or scope.draining:
             slot.release()
-            await close_at_once(stream, patience)
+            await close_at_once(stream, self.settings.cleanup_timeout)
             return
+        slot.used()
         peer, local = stream_addresses(stream)
         await StreamDriver(scope, stream).run(peer, local, opening, slot)
 

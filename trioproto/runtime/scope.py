@@ -63,7 +63,7 @@ class Scope:
 
     def __init__(self, factory: Factory[Any], services: trio.Nursery) -> None:
         self.factory = factory
-        self.admission = Admission(factory.settings.max_connections)
+        self.admission = Admission(factory)
         self.flusher = Flusher()
         self.deadlines = Deadlines()
         self.time = trio.lowlevel.current_clock().current_time

@@ -313,6 +313,7 @@ class Connection(Timed):
         self.holds &= ~holds.HANDSHAKING
         if self.state is State.OPENING:
             self._move(Event.READY)
+            self._driver.opened()
             self._set_watch()
             self._owner.opened(self)
             self.made = True

@@ -36,6 +36,14 @@ class Driver(Protocol):
         """Call user code; the one place where a driver may prepare for that."""
         ...
 
+    def opened(self) -> None:
+        """Take it that the layers are ready, and the connection is open."""
+        ...
+
+    def exempt(self) -> None:
+        """Count the connection in no limit any more."""
+        ...
+
     def changed(self) -> None:
         """Look at the connection in its own turn: something outside changed it.
 

@@ -6,8 +6,9 @@ and as class attributes, and the docs' table is made from this class.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -37,6 +38,16 @@ _ABOVE_ZERO_OR_NONE = (
     "write_timeout",
     "callback_timeout",
     "max_age",
+    "max_accept_rate",
+    "refuse_after",
+)
+_AT_LEAST_ZERO = (
+    "close_timeout",
+    "cleanup_timeout",
+    "linger",
+    "drain_grace",
+    "drain_force",
+    "alarm_interval",
 )
 
 
@@ -92,10 +103,28 @@ class Settings:
     """Seconds after that, before it aborts what is left."""
     max_connections: int | None = 1024
     """Connections at once, over all listeners (``None``: no limit)."""
+    max_per_peer: int | None = None
+    """The same for one peer, who is refused beyond it; off, as many may share an address."""
+    ipv4_prefix: int = 32
+    """Bits of an IPv4 address that tell peers apart: 24 counts a whole /24 as one."""
+    ipv6_prefix: int = 64
+    """The same of an IPv6 address: most get a /64 to themselves."""
+    max_handshakes: int | None = None
+    """Connections at once in their TLS handshake, which costs much, of those let in with one."""
+    max_accept_rate: float | None = None
+    """Connections a second that are let in; up to as many at once after a quiet second."""
     at_limit: Literal["wait", "refuse"] = "wait"
-    """At the limit: leave newcomers in the kernel's backlog, or accept and close them."""
-    refusal: bytes | None = None
-    """Bytes that a refused peer is sent before it is closed."""
+    """At a limit: leave newcomers in the kernel's backlog, or accept and refuse them."""
+    refuse_after: float | None = None
+    """Seconds after which who waits is refused; it then waits accepted, up to ``backlog`` do."""
+    refusal: bytes | Callable[[], Any] | None = None
+    """What a refused peer is sent before it is closed, or makes the protocol that tells it so."""
+    refusal_timeout: float = 1
+    """Seconds for each step of a refusal: handshake, telling, the peer's EOF."""
+    soft_limit: int | None = None
+    """Connections at which ``soft_limit_reached`` is called."""
+    alarm_interval: float = 60
+    """Seconds in which that call, and the news of one limit, are not repeated."""
     backlog: int = 1024
     """Connections that the kernel keeps for us until they are accepted."""
     tcp_nodelay: bool = True
@@ -115,15 +144,20 @@ class Settings:
         for name in _ABOVE_ZERO_OR_NONE:
             value = getattr(self, name)
             _require(value is None or value > 0, name, "above 0, or None")
-        for name in ("close_timeout", "cleanup_timeout", "linger", "drain_grace", "drain_force"):
+        for name in _AT_LEAST_ZERO:
             _require(getattr(self, name) >= 0, name, "at least 0")
         _require(self.receive_window > 0, "receive_window", "above 0")
-        limit = self.max_connections
-        _require(limit is None or limit >= 1, "max_connections", "at least 1, or None")
+        _require(self.refusal_timeout > 0, "refusal_timeout", "above 0")
+        for name in ("max_connections", "max_per_peer", "max_handshakes", "soft_limit"):
+            limit = getattr(self, name)
+            _require(limit is None or limit >= 1, name, "at least 1, or None")
+        _require(0 <= self.ipv4_prefix <= 32, "ipv4_prefix", "from 0 to 32")
+        _require(0 <= self.ipv6_prefix <= 128, "ipv6_prefix", "from 0 to 128")
         _require(self.at_limit in ("wait", "refuse"), "at_limit", '"wait" or "refuse"')
         _require(self.callback_errors in ("log", "raise"), "callback_errors", '"log" or "raise"')
         refusal: object = self.refusal
-        _require(refusal is None or isinstance(refusal, bytes), "refusal", "bytes, or None")
+        known = refusal is None or isinstance(refusal, bytes) or callable(refusal)
+        _require(known, "refusal", "bytes, what makes a protocol, or None")
 
 
 def _require(holds: bool, name: str, wanted: str) -> None:

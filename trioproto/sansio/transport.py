@@ -285,6 +285,14 @@ class Transport(Books):
         """Wait until the server drains, or this connection ends."""
         await self._driver.wait_draining()
 
+    def exempt(self) -> None:
+        """Count this connection in no limit of the factory's any more.
+
+        For long-lived ones that are to keep nobody out: they still belong to
+        ``factory.connections``, and are drained like the others.
+        """
+        self._driver.exempt()
+
     # Reading
 
     def pause_reading(self) -> None:
