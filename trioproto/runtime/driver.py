@@ -25,9 +25,11 @@ from trioproto.sansio import holds
 from trioproto.sansio.errors import (
     CallbackError,
     ConnectionClosed,
+    ConnectionDone,
     ConnectionLost,
     HandshakeFailed,
     HandshakeTimeout,
+    ServerCancelled,
     ServerDraining,
 )
 from trioproto.sansio.lifecycle import State
@@ -113,7 +115,9 @@ class BaseDriver(Files):
         self._task = trio.lowlevel.current_task()
         self.context = self._task.context
         raised: BaseException | None = None
+        early: ConnectionClosed | None = None
         try:
+            self.factory._monitor.accepted(peer, local)
             if self._unwanted or self.scope.ended:
                 await self._close(reset=True)
                 return
@@ -126,12 +130,16 @@ class BaseDriver(Files):
                 layers = self._make_layers(opening, peer)
                 connection = self.factory.connect(self, peer, local, layers)
             except ConnectionClosed as reason:
+                early = reason.with_traceback(None)
                 await self._close(reset=not isinstance(reason, ServerDraining))
                 return
-            except BaseException:
+            except BaseException as exc:
+                if isinstance(exc, Exception):
+                    early = CallbackError("build_protocol")
                 await self._close(reset=True)
                 raise
             if connection is None:
+                early = ConnectionDone()
                 await self._close(reset=False)
                 return
             self.connection = connection
@@ -148,12 +156,15 @@ class BaseDriver(Files):
                 raise raised
         finally:
             raised = None
-            self.begun = False
+            begun, self.begun = self.begun, False
             self.scope.left(self)
             if self._opened is not None:
                 self._opened.set()
             if slot is not None:
                 slot.release()
+            if not begun:
+                self.factory._monitor.never_begun(peer, local, early or ServerCancelled())
+            early = None
 
     def _make_layers(self, opening: Opening, peer: Address) -> tuple[Layer, ...]:
         """Make the layers; what is wrong with a context ends this connection only.

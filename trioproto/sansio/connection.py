@@ -353,6 +353,8 @@ class Connection(Layered):
         if self.state is State.OPENING:
             self._move(Event.READY)
             self._owner.opened(self)
+            if self.closing:
+                return  # who was told of it has ended it: the protocol hears nothing
             self.made = True
             self._call(self.protocol.connection_made)
         elif self.state < State.FLUSHING:
