@@ -246,7 +246,7 @@ class Memcached(LineReceiver):
     def command_stats(self, args: list[bytes]) -> None:
         if args and args[0] not in STATISTICS_OF_OTHERS:
             raise Refused(ERROR)
-        for name, value in {} if args else self.factory.statistics().items():
+        for name, value in {} if args else self.factory.stats().items():
             self.reply(f"STAT {name} {value}".encode())
         self.reply(b"END")
 
@@ -276,7 +276,7 @@ class MemcachedFactory(Factory):
         self.stores = 0
         self.started = store.clock()
 
-    def statistics(self) -> dict[str, int | str]:
+    def stats(self) -> dict[str, int | str]:
         store = self.store
         now = store.clock()
         return {

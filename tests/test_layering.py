@@ -19,10 +19,14 @@ import pytest
 PACKAGE = "trioproto"
 ROOT = Path(__file__).parent.parent / PACKAGE
 PURE = ("sansio", "framing", "layers", "factory")
-PARTS = (*PURE, "endpoints", "runtime", "testing", "__main__")
+PARTS = (*PURE, "endpoints", "runtime", "monitoring", "testing", "__main__")
 # Modules beside the parts, that only show the parts' names to the user, and what they may show.
 # No part may import them.
-WINDOWS = {"__init__": ("errors", *PARTS[: PARTS.index("testing")]), "errors": ("sansio",)}
+WINDOWS = {
+    "__init__": ("errors", "events", *PARTS[: PARTS.index("monitoring")]),
+    "errors": ("sansio",),
+    "events": ("sansio",),
+}
 # Type checkers bring it along, so an import for them only needs nothing installed.
 FOR_CHECKERS = "typing_extensions"
 WAITING = frozenset({"asyncio", "select", "selectors", "socket", "socketserver", "ssl.SSLSocket"})

@@ -1,6 +1,6 @@
 """Twisted's Protocol and Factory on trio's structured concurrency."""
 
-from trioproto import endpoints, errors, framing, layers
+from trioproto import endpoints, errors, events, framing, layers
 from trioproto.layers.proxy_header import ProxyHeader
 from trioproto.runtime.channel import FrameChannel
 from trioproto.runtime.client import connect
@@ -16,13 +16,17 @@ from trioproto.sansio.addresses import (
     UnixAddress,
     UnknownAddress,
 )
+from trioproto.sansio.connection_info import ConnectionInfo
+from trioproto.sansio.counts import Statistics
 from trioproto.sansio.protocol import Protocol
 from trioproto.sansio.settings import Settings
+from trioproto.sansio.subscriptions import Subscription
 from trioproto.sansio.tls_info import ServerContexts, TLSInfo
 from trioproto.sansio.transport import Transport
 
 __all__ = [
     "Address",
+    "ConnectionInfo",
     "Credentials",
     "DrainReport",
     "Factory",
@@ -33,6 +37,8 @@ __all__ = [
     "Server",
     "ServerContexts",
     "Settings",
+    "Statistics",
+    "Subscription",
     "TCPAddress",
     "TLSInfo",
     "Transport",
@@ -41,6 +47,7 @@ __all__ = [
     "connect",
     "endpoints",
     "errors",
+    "events",
     "framing",
     "layers",
     "open_server",

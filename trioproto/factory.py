@@ -16,14 +16,19 @@ from trioproto.sansio.callbacks import unwrap
 from trioproto.sansio.connection import Connection
 from trioproto.sansio.error_log import ErrorLog
 from trioproto.sansio.errors import CallbackError, OutboundOverflow
+from trioproto.sansio.monitor import REFUSED_BY_PROTOCOL, Monitor
 from trioproto.sansio.protocol import Protocol, check_protocol
 from trioproto.sansio.settings import Settings
 
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
+    from trioproto.sansio.connection_info import ConnectionInfo
+    from trioproto.sansio.counts import Statistics
     from trioproto.sansio.driver import Driver
     from trioproto.sansio.errors import ConnectionClosed
+    from trioproto.sansio.events import Event
     from trioproto.sansio.layer import Layer
+    from trioproto.sansio.subscriptions import Subscription
     from trioproto.sansio.tls_info import TLSContext
 
 if TYPE_CHECKING:
@@ -37,14 +42,18 @@ else:
     P = TypeVar("P", bound=Protocol)
 
 
+def _call(callback: Callable[..., Any], *args: Any) -> Any:
+    return callback(*args)
+
+
 class Connections(Collection[P]):
     """The live protocols of a factory.
 
     Iterating takes a snapshot, so that connections may come and go meanwhile.
     """
 
-    def __init__(self) -> None:
-        self._protocols: dict[Connection, P] = {}
+    def __init__(self, protocols: dict[Connection, P]) -> None:
+        self._protocols = protocols
 
     def __len__(self) -> int:
         return len(self._protocols)
@@ -83,14 +92,17 @@ class Factory(Generic[P]):
     connections: Connections[P]
     settings: Settings
     _error_log: ErrorLog
+    _monitor: Monitor
     _buffered: int
+    _invoke = staticmethod(_call)
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
         """Make the state that does not depend on a subclass' ``__init__``."""
         factory = super().__new__(cls)
-        factory.connections = Connections()
         factory.settings = _class_settings(cls)
         factory._error_log = ErrorLog()
+        factory._monitor = Monitor(factory._error_log, cls._invoke)
+        factory.connections = Connections(factory._monitor.open)  # type: ignore[arg-type]
         factory._buffered = 0
         return factory
 
@@ -189,6 +201,7 @@ class Factory(Generic[P]):
         try:
             protocol = driver.invoke(self.build_protocol, peer)
             if protocol is None:
+                self._monitor.refused(peer, local, REFUSED_BY_PROTOCOL)
                 return None
             check_protocol(protocol)
         except Exception as exc:
@@ -198,28 +211,57 @@ class Factory(Generic[P]):
             reason.__cause__ = unwrap(exc)
             self.report(peer, reason)
             raise reason from exc
-        return Connection(protocol, self, driver, settings, peer, local, layers)
+        connection = Connection(protocol, self, driver, settings, peer, local, layers)
+        self._monitor.begun(connection)
+        return connection
+
+    # What goes on
+
+    def statistics(self) -> Statistics:
+        """Return what was counted since the factory was made; in any thread."""
+        return self._monitor.statistics(self._buffered)
+
+    def connection_info(self) -> tuple[ConnectionInfo, ...]:
+        """Describe each live connection, those in their TLS handshake last; in any thread.
+
+        Connections that owe a PROXY header are not among them: ``statistics``
+        counts them as ``opening``.
+        """
+        return self._monitor.connection_info()
+
+    def subscribe(self, callback: Callable[[Event], object]) -> Subscription:
+        """Have *callback* called with each event from now on, in order.
+
+        It is a plain function, and should be quick: the server waits for it. It
+        may use transports, and subscribe or cancel. What it causes is told when
+        all have heard of what came before. What it raises is logged, and harms
+        nobody. Who subscribes twice is called twice.
+
+        Returns:
+            What ends it: ``cancel()``, or leaving it as a context manager.
+        """
+        return self._monitor.subscribe(callback)
 
     # The books, for the connections
 
     def opened(self, connection: Connection) -> None:
         """Enter a connection, whose protocol now belongs to this factory."""
         connection.protocol.factory = self
-        self.switched(connection)
+        self._monitor.opened(connection)
 
     def switched(self, connection: Connection) -> None:
         """Enter the protocol that has taken a connection over."""
-        self.connections._protocols[connection] = connection.protocol  # type: ignore[assignment]
+        self._monitor.switched(connection)
 
     def closed(self, connection: Connection) -> None:
         """Take a connection out."""
-        self.connections._protocols.pop(connection, None)
+        self._monitor.closed(connection)
 
     def output_waits(self, change: int, limit: int) -> None:
         """Count bytes that wait to be sent; above the limit, abort who has most."""
         self._buffered += change
         if change > 0 and self._buffered > limit:
-            worst = max(self.connections._protocols, key=lambda each: each.buffered, default=None)
+            worst = max(self._monitor.open, key=lambda each: each.buffered, default=None)
             if worst is not None:
                 worst.abort(OutboundOverflow(self._buffered, limit))
 
@@ -230,14 +272,13 @@ class Factory(Generic[P]):
     def report(self, peer: Address | None, reason: ConnectionClosed) -> None:
         """Log an error in user code, which is the ``__cause__`` of *reason*."""
         self._error_log.report(peer, reason)
+        self._monitor.failed(peer, reason)
 
-    def limit_reached(self, limit: str) -> None:
-        """Take it that a newcomer has met a limit."""
-
-    def call_soft_limit_reached(self, connections: int) -> None:
+    def meet_soft_limit(self, connections: int, limit: int) -> None:
         """Call ``soft_limit_reached``, and log what it raises."""
+        self._monitor.limit_neared("soft_limit", connections, limit)
         try:
-            self.soft_limit_reached(connections)
+            self._invoke(self.soft_limit_reached, connections)
         except Exception as exc:
             reason = CallbackError(self.soft_limit_reached.__qualname__)
             reason.__cause__ = exc

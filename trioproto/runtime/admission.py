@@ -296,7 +296,7 @@ class Admission:
         connections = self.places.borrowed_tokens
         soft = settings.soft_limit
         if soft is not None and connections >= soft and self._alarm("soft_limit"):
-            self._factory.call_soft_limit_reached(connections)
+            self._factory.meet_soft_limit(connections, soft)
 
     def peer_left(self, group: Hashable) -> None:
         """Count a connection of *group* less."""
@@ -309,7 +309,7 @@ class Admission:
     def reached(self, limit: str) -> None:
         """Tell that somebody has met a limit; not again and again."""
         if self._alarm(limit):
-            self._factory.limit_reached(limit)
+            self._factory._monitor.limit_reached(limit, getattr(self.settings, limit))
 
     def _alarm(self, name: str) -> bool:
         """Whether it is time to give this alarm, again."""

@@ -27,7 +27,9 @@ from trioproto.sansio import holds
 from trioproto.sansio.errors import (
     CallbackError,
     ConnectionClosed,
+    ConnectionDone,
     ConnectionLost,
+    ConnectionRefused,
     HandshakeFailed,
     HandshakeTimeout,
     ServerCancelled,
@@ -45,12 +47,10 @@ if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.layer import Layer
 
+_SOFTLY = (ConnectionDone, ConnectionRefused, ServerDraining)
+"""Why a connection may end before it begins, and its peer sees no reset."""
 PATIENCE = 32
 """Ticks for which output may wait for more from an async callback that goes on writing."""
-
-
-class _Refused(Exception):
-    """Nothing is said to the peer of this connection."""
 
 
 class BaseDriver(Files):
@@ -154,67 +154,82 @@ class BaseDriver(Files):
             What has come already; ``None`` if nobody is to talk to it. Then the stream
             is closed, as it is if this raises.
         """
+        monitor = self.factory._monitor
+        refused = self._slot.refused
+        if refused is None:
+            monitor.accepted(peer, local)
+        else:
+            monitor.refused(peer, local, refused)
+        problem: ConnectionClosed | None = None
         try:
             header, rest = await self._meet(peer, opening)
             if header is not None:
                 peer = header.source or peer
                 local = header.destination or local
-            self._let_in(peer, opening)
+            self._let_in(peer, local, opening)
             layers = self._make_layers(opening, peer)
             connection = self.factory.connect(self, peer, local, layers)
-        except _Refused:
-            await self._close(reset=self._slot.silent)
-            return None
+            if connection is None:
+                problem = ConnectionDone()
+            else:
+                self.connection = connection
+                self.begun = True
+                connection.proxy_header = header
+                return rest
         except ConnectionClosed as reason:
-            await self._close(reset=not isinstance(reason, ServerDraining))
-            return None
-        except BaseException:
-            await self._close(reset=True)
+            problem = reason.with_traceback(None)
+        except Exception:
+            problem = CallbackError("build_protocol")
             raise
-        if connection is None:
-            await self._close(reset=False)
-            return None
-        self.connection = connection
-        self.begun = True
-        connection.proxy_header = header
-        return rest
+        except BaseException:
+            problem = ServerCancelled()
+            raise
+        finally:
+            if problem is not None:
+                await self._close(reset=self._slot.silent or not isinstance(problem, _SOFTLY))
+            limit = self._slot.refused
+            if limit is not None:
+                problem = ConnectionRefused(limit)
+            if problem is not None and refused is None:
+                monitor.never_begun(peer, local, problem)
+        return None
 
     async def _meet(self, peer: Address, opening: Opening) -> tuple[ProxyHeader | None, bytes]:
         """Receive the PROXY header, if there is to be one; return also what came after it.
 
         Raises:
             ConnectionClosed: there is none, or nobody wants to know.
-            _Refused: the connection is refused, without a word.
         """
         if self._unwanted or self.scope.ended:
             raise ServerCancelled
         if self._slot.refused is not None:
-            self._refuse(opening)
+            self._refuse(self._slot.refused, opening)
         if opening.trusted is None:
             return None, b""
         return await self._receive_header(peer, opening.trusted)
 
-    def _let_in(self, peer: Address, opening: Opening) -> None:
+    def _let_in(self, peer: Address, local: Address, opening: Opening) -> None:
         """Count the connection as its peer's, or see that it is refused.
 
         Raises:
-            _Refused: it is, without a word.
+            ConnectionRefused: it is, without a word.
         """
         slot = self._slot
-        known = slot.refused
-        slot.claim(peer)
-        if slot.refused is not None and known is None:
-            self._refuse(opening)
+        if slot.refused is None:
+            slot.claim(peer)
+            if slot.refused is not None:
+                self.factory._monitor.refused(peer, local, slot.refused)
+                self._refuse(slot.refused, opening)
 
-    def _refuse(self, opening: Opening) -> None:
+    def _refuse(self, limit: str, opening: Opening) -> None:
         """Have the peer told that it is refused, if there is something to say.
 
         Raises:
-            _Refused: there is not, or too many are told already.
+            ConnectionRefused: there is not, or too many are told already.
         """
         speaks = has_words(self.factory.settings, layered=opening.layers is not None)
         if self._slot.silent or not speaks:
-            raise _Refused
+            raise ConnectionRefused(limit)
         self.factory = RefusingFactory(self.factory)
 
     def _make_layers(self, opening: Opening, peer: Address) -> tuple[Layer, ...]:

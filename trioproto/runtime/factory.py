@@ -16,7 +16,7 @@ from trioproto.layers.tls import TLSLayer
 from trioproto.runtime.groups import ungrouped, users_block
 from trioproto.runtime.scope import Scope, open_scope
 from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
-from trioproto.runtime.user_code import close_at_once, closed_if_raised, shielded
+from trioproto.runtime.user_code import call_user, close_at_once, closed_if_raised, shielded
 from trioproto.sansio.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 class Factory(PureFactory[P]):  # noqa: D101
     __doc__ = PureFactory.__doc__
 
+    _invoke = staticmethod(call_user)
     _scope: Scope | None = None
     _server: Server[Any] | None = None
     _claimed = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
@@ -21,6 +21,10 @@ from trioproto.sansio.addresses import Address, UnknownAddress, address_from_soc
 if TYPE_CHECKING:
     from trioproto.runtime.factory import Factory
     from trioproto.runtime.scope import DrainReport, Scope
+    from trioproto.sansio.connection_info import ConnectionInfo
+    from trioproto.sansio.counts import Statistics
+    from trioproto.sansio.events import Event
+    from trioproto.sansio.subscriptions import Subscription
 
 Endpoint: TypeAlias = str | ServerEndpoint | trio.abc.Listener[Any]
 """Where to listen: a string, an endpoint object, or a ready-made listener."""
@@ -63,6 +67,18 @@ class Server(Generic[P]):
     def connections(self) -> Connections[P]:
         """The live protocols."""
         return self.factory.connections
+
+    def statistics(self) -> Statistics:
+        """Return what was counted since the factory was made; in any thread."""
+        return self.factory._monitor.statistics(self.factory._buffered)
+
+    def connection_info(self) -> tuple[ConnectionInfo, ...]:
+        """Describe each live connection, as ``factory.connection_info`` does."""
+        return self.factory._monitor.connection_info()
+
+    def subscribe(self, callback: Callable[[Event], object]) -> Subscription:
+        """Have *callback* called with each event, as ``factory.subscribe`` does."""
+        return self.factory._monitor.subscribe(callback)
 
     def stop(self) -> None:
         """Ask the server to drain and end; returns at once.
@@ -112,6 +128,9 @@ class Server(Generic[P]):
 
         What was bound is given up then, so that a successor can have it meanwhile.
         """
+        monitor = self.factory._monitor
+        for each in bound:
+            monitor.listener_started(each.address, each.text)
         try:
             with self._accepting:
                 async with trio.open_nursery() as services:
@@ -126,6 +145,7 @@ class Server(Generic[P]):
         finally:
             for each in bound:
                 each.close()
+                monitor.listener_stopped(each.address, each.text)
         self.stop()
 
     async def _run(self) -> None:

@@ -316,6 +316,8 @@ class Connection(Timed):
             self._driver.opened()
             self._set_watch()
             self._owner.opened(self)
+            if self.closing:
+                return  # who was told of it has ended it: the protocol hears nothing
             self.made = True
             self._call(self.protocol.connection_made)
         elif self.state < State.FLUSHING:

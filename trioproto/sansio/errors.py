@@ -38,6 +38,21 @@ class ConnectionAborted(ConnectionClosed):
     """Our own ``abort()``."""
 
 
+class ConnectionRefused(ConnectionClosed):
+    """The peer was sent away at a limit.
+
+    Attributes:
+        limit: the setting's name.
+    """
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"refused: {self.limit} is reached"
+
+
 class ServerDraining(ConnectionClosed):
     """Ended because the server drains."""
 

@@ -17,7 +17,9 @@ from trioproto.sansio.addresses import Address, UnknownAddress
 from trioproto.sansio.connection import Connection
 from trioproto.sansio.errors import (
     AsyncCallbackError,
+    CallbackError,
     ConnectionClosed,
+    ConnectionDone,
     NotSupported,
 )
 from trioproto.sansio.lifecycle import State
@@ -86,14 +88,23 @@ class Harness(Generic[P]):
 
     def connect(self) -> P:
         """Build the protocol and open the connection."""
-        connection = self.factory.connect(
-            self, self._peer, UnknownAddress("harness"), settings=self._settings
-        )
-        if connection is None:
-            raise ConnectionRefusedError("build_protocol returned None")
-        self._connection = connection
-        self._step(connection.open)
+        self._connection = self._connect()
+        self._step(self._connection.open)
         return self.protocol
+
+    def _connect(self) -> Connection:
+        monitor, local = self.factory._monitor, UnknownAddress("harness")
+        monitor.accepted(self._peer, local)
+        try:
+            connection = self.factory.connect(self, self._peer, local, settings=self._settings)
+        except Exception as exc:
+            reason = exc if isinstance(exc, CallbackError) else CallbackError("build_protocol")
+            monitor.never_begun(self._peer, local, reason)
+            raise
+        if connection is None:
+            monitor.never_begun(self._peer, local, ConnectionDone())
+            raise ConnectionRefusedError("build_protocol returned None")
+        return connection
 
     def feed(self, data: bytes) -> None:
         """Let bytes arrive, as one chunk."""

@@ -1,0 +1,41 @@
+"""All events, under the name that users import."""
+
+from trioproto.sansio.events import (
+    EVENTS,
+    Accepted,
+    CallbackSlow,
+    Closed,
+    DrainFinished,
+    DrainProgress,
+    DrainStarted,
+    Event,
+    Failed,
+    LimitNeared,
+    LimitReached,
+    ListenerStarted,
+    ListenerStopped,
+    Opened,
+    Refused,
+    Resumed,
+    Suspended,
+)
+
+__all__ = [
+    "EVENTS",
+    "Accepted",
+    "CallbackSlow",
+    "Closed",
+    "DrainFinished",
+    "DrainProgress",
+    "DrainStarted",
+    "Event",
+    "Failed",
+    "LimitNeared",
+    "LimitReached",
+    "ListenerStarted",
+    "ListenerStopped",
+    "Opened",
+    "Refused",
+    "Resumed",
+    "Suspended",
+]
