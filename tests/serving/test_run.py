@@ -115,7 +115,7 @@ def test_every_second_it_says_how_many_connections_are_left() -> None:
     with server("Holds", f"{LOOPBACK!r}, grace=1.5, force=0") as running:
         running.says("started")
         address = running.says("listening on")
-        with running.connect(address) as first, running.connect(address) as second:
+        with running.connect(address) as first, running.connect(address):
             running.process.send_signal(signal.SIGINT)
             said = sorted(running.says("") for _ in range(3))
             assert said == ["draining: 2 connections left", "quiescing", "quiescing"]
@@ -123,8 +123,6 @@ def test_every_second_it_says_how_many_connections_are_left() -> None:
             first.close()  # which resets it: reading is paused, but that is noticed
             running.says("draining: 1 connection left")
             running.says("drained: 1 finished, 0 cancelled, 1 aborted")
-            with pytest.raises(ConnectionResetError):
-                second.recv(10)
 
 
 def test_each_bound_address_is_printed_on_its_own_line() -> None:
