@@ -18,6 +18,7 @@ LIMITS = (
     "min_receive_rate",
     "write_timeout",
     "callback_timeout",
+    "slow_callback",
     "max_age",
     "max_accept_rate",
     "refuse_after",

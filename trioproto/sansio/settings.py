@@ -37,6 +37,7 @@ _ABOVE_ZERO_OR_NONE = (
     "min_receive_rate",
     "write_timeout",
     "callback_timeout",
+    "slow_callback",
     "max_age",
     "max_accept_rate",
     "refuse_after",
@@ -95,6 +96,8 @@ class Settings:
     """Seconds to wait for the peer's EOF after ours, so that the reply's tail is not destroyed."""
     callback_timeout: float | None = None
     """Seconds that an async callback may run; off, since only the user knows."""
+    slow_callback: float | None = 0.1
+    """Seconds that user code may keep the whole program waiting, before that is told."""
     max_age: float | None = None
     """Seconds after which a connection is drained, alone, with the times of a drain."""
     drain_grace: float = 15
