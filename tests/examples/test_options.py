@@ -95,9 +95,12 @@ def test_ctrl_c_under_load_tells_how_the_drain_goes_and_how_it_ended() -> None:
             server.signal(signal.SIGINT)
             assert server.read_line() == "draining: 2 connections left"
             reset(first)
-            assert server.read_line() == "draining: 1 connection left"
+            while (line := server.read_line()) != "draining: 1 connection left":
+                assert line == "draining: 2 connections left"
             reset(second)
-            assert server.read_line() == "drained: 2 finished, 0 cancelled, 0 aborted"
+            while (line := server.read_line()) == "draining: 1 connection left":
+                pass  # this machine may be slow
+            assert line == "drained: 2 finished, 0 cancelled, 0 aborted"
             assert server.finish() == (0, "", "")
 
 
