@@ -9,6 +9,7 @@ from trioproto.runtime.reconnect import Reconnector, stay_connected
 from trioproto.runtime.run import run, run_protocol
 from trioproto.runtime.scope import DrainReport
 from trioproto.runtime.server import Server, open_server, serve
+from trioproto.runtime.traffic_files import TrafficFiles
 from trioproto.sansio.addresses import (
     Address,
     Credentials,
@@ -19,6 +20,7 @@ from trioproto.sansio.addresses import (
 from trioproto.sansio.protocol import Protocol
 from trioproto.sansio.settings import Settings
 from trioproto.sansio.tls_info import ServerContexts, TLSInfo
+from trioproto.sansio.traffic_log import TrafficLog
 from trioproto.sansio.transport import Transport
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "Settings",
     "TCPAddress",
     "TLSInfo",
+    "TrafficFiles",
+    "TrafficLog",
     "Transport",
     "UnixAddress",
     "UnknownAddress",
