@@ -14,7 +14,7 @@ import trio.testing
 from tests.behaviour.drivers import ASYNC, PLAIN, SOCKETS, Connecting, Serving
 from tests.behaviour.recorder import Recorder, keep_open
 from trioproto import Factory, Settings, connect, run_protocol, serve
-from trioproto.errors import CallbackError, ConnectionDone, ConnectionLost
+from trioproto.errors import CallbackError, ConnectionDone
 from trioproto.layers import Direction, Recording, TrafficLog
 from trioproto.runtime.driver import BaseDriver
 
@@ -266,29 +266,6 @@ async def test_a_stream_that_cannot_end_one_side_is_kept_open(
         protocol.transport.close()
         await peer.settle()
         assert type(protocol.reason) is ConnectionDone
-
-
-@RECORDED_OR_NOT
-@pytest.mark.drivers("poll")
-async def test_a_reset_while_a_callback_runs_on_is_a_loss(
-    connect: Connecting, log: TrafficLog | None
-) -> None:
-    """Also if all was sent, and the peer has ended its side: ours is not shut down yet."""
-
-    async def close_and_go_on(self: Recorder) -> None:
-        self.transport.close()
-        await trio.sleep_forever()
-
-    protocol = Recorder(data_received=close_and_go_on)
-    async with connect(protocol, traffic_log=log) as peer:
-        await peer.send(b"go")
-        await peer.settle()
-        await peer.send_eof()
-        await peer.settle()
-        assert not protocol.lost
-        await peer.reset()
-        await peer.settle()
-        assert type(protocol.reason) is ConnectionLost
 
 
 @RECORDED_OR_NOT

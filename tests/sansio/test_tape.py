@@ -41,6 +41,7 @@ def test_what_is_kept_is_the_end_of_what_passed(pieces: list[Added], size: int) 
         (float(time), each.direction) for time, each in zip(times, whole, strict=True)
     ]
     for index, (_, _, data) in enumerate(kept):
+        assert data
         assert data == whole[index].data or (index == 0 and whole[0].data.endswith(data))
 
 

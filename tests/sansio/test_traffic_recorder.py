@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from errno import ENOTCONN
 from typing import Any
 
 import pytest
@@ -148,6 +149,34 @@ def test_a_side_is_kept_open_where_it_cannot_be_ended_alone(
     assert not harness.transport.closing
     harness.transport.write(b"more")
     assert harness.take() == b"more"
+
+
+class CannotShutDown(Harness[Any]):
+    """Meets an error when it shuts our side down, as a socket that was reset does."""
+
+    def _flush(self) -> bool:
+        self._open.encode_output()
+        if self._open.wants_shutdown:
+            self._open.lost(OSError(ENOTCONN, "not connected"))
+            return False
+        return super()._flush()
+
+
+@pytest.mark.parametrize("log", [None, TrafficLog()])
+def test_a_shutdown_that_fails_is_a_loss_with_it_as_without(log: TrafficLog | None) -> None:
+    protocol = Recorder()
+    harness = CannotShutDown(protocol, settings=Settings(traffic_log=log))
+    harness.connect()
+    harness.feed_eof()
+    assert type(protocol.reason) is ConnectionLost
+
+
+def test_it_never_has_news_so_that_input_takes_the_short_way() -> None:
+    harness = recorded()
+    harness.feed(b"one")
+    layer = harness._open.layer
+    assert layer is not None
+    assert not layer.news
 
 
 # Redaction
