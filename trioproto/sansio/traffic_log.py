@@ -25,9 +25,9 @@ class TrafficLog:
             piece that passed at once takes 16 more than its own.
         write: called with the :class:`Recording` when a connection has ended by
             an error: anything but ``ConnectionDone``, ``IdleTimeout``,
-            ``AgeTimeout``, ``ServerDraining`` and ``ServerCancelled``. Not if
-            nothing has passed. What it raises is logged. ``None``: never called; a protocol takes a
-            recording with ``transport.traffic()``.
+            ``AgeTimeout``, ``ServerDraining`` and ``ServerCancelled``; not if
+            nothing has passed. What it raises is logged. With ``None`` nothing
+            is written, and ``transport.traffic()`` takes recordings.
         redact: blanks what nobody may see, whenever a recording is taken; what
             passes is not changed. Called with all bytes that are kept of one
             direction, however they were cut; with the direction; and with
