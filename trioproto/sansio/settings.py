@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+from trioproto.sansio.traffic_log import TrafficLog
+
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -136,6 +138,8 @@ class Settings:
     """Let the kernel probe silent peers."""
     callback_errors: Literal["log", "raise"] = "log"
     """An exception in user code is logged and ends its connection, or ends the server."""
+    traffic_log: TrafficLog | None = None
+    """How the last bytes of each connection are kept (``None``: not at all)."""
 
     def __post_init__(self) -> None:
         for name in ("read_size", "max_buffered", "max_buffered_total", "backlog"):
@@ -161,6 +165,8 @@ class Settings:
         refusal: object = self.refusal
         known = refusal is None or isinstance(refusal, bytes) or callable(refusal)
         _require(known, "refusal", "bytes, what makes a protocol, or None")
+        log: object = self.traffic_log
+        _require(log is None or isinstance(log, TrafficLog), "traffic_log", "a TrafficLog, or None")
 
 
 def _require(holds: bool, name: str, wanted: str) -> None:
