@@ -4,10 +4,10 @@ from trioproto import endpoints, errors, events, framing, layers
 from trioproto.layers.proxy_header import ProxyHeader
 from trioproto.runtime.channel import FrameChannel
 from trioproto.runtime.client import connect
+from trioproto.runtime.drain import DrainedConnection, DrainReport
 from trioproto.runtime.factory import Factory
 from trioproto.runtime.reconnect import Reconnector, stay_connected
 from trioproto.runtime.run import run, run_protocol
-from trioproto.runtime.scope import DrainReport
 from trioproto.runtime.server import Server, open_server, serve
 from trioproto.sansio.addresses import (
     Address,
@@ -29,6 +29,7 @@ __all__ = [
     "ConnectionInfo",
     "Credentials",
     "DrainReport",
+    "DrainedConnection",
     "Factory",
     "FrameChannel",
     "Protocol",

@@ -322,16 +322,20 @@ class Admission:
 
     # Letting nobody in
 
-    def suspend(self) -> None:
-        """Let nobody in: newcomers wait, whatever the settings say."""
-        if self._suspended is None:
-            self._suspended = trio.Event()
-
-    def resume(self) -> None:
-        """Let them in again."""
+    def suspend(self) -> bool:
+        """Let nobody in: newcomers wait, whatever the settings say. Return whether that is new."""
         if self._suspended is not None:
-            self._suspended.set()
-            self._suspended = None
+            return False
+        self._suspended = trio.Event()
+        return True
+
+    def resume(self) -> bool:
+        """Let them in again. Return whether that is new."""
+        if self._suspended is None:
+            return False
+        self._suspended.set()
+        self._suspended = None
+        return True
 
     def turn_away(self) -> None:
         """Refuse those who were accepted and wait."""
