@@ -26,7 +26,12 @@ class Keeps(logging.Handler):
 
     @property
     def lines(self) -> list[tuple[str, str]]:
-        return [(record.levelname, record.getMessage()) for record in self.records]
+        """Level and text of all that is about connections."""
+        return [(record.levelname, record.getMessage()) for record in self.connections]
+
+    @property
+    def connections(self) -> list[logging.LogRecord]:
+        return [each for each in self.records if facts_in(each)["event"].startswith("connection.")]
 
 
 def facts_in(record: logging.LogRecord) -> dict[str, Any]:
@@ -50,7 +55,7 @@ async def test_each_event_is_a_sentence_with_a_level(kept: Keeps) -> None:
     with log_events(factory):
         async with talking(factory):
             pass
-    assert [level for level, _ in kept.lines][:3] == ["DEBUG", "DEBUG", "INFO"]
+    assert [level for level, _ in kept.lines] == ["DEBUG", "DEBUG", "INFO"]
     accepted, opened, closed = (text for _, text in kept.lines)
     assert accepted == "connection from StapledStream accepted"
     assert opened == "connection from StapledStream open, to tests.monitoring.conversations.Echo"
@@ -63,7 +68,7 @@ async def test_the_parts_of_an_event_are_in_its_record(kept: Keeps) -> None:
     with log_events(factory):
         async with talking(factory):
             pass
-    closed = facts_in(kept.records[-1])
+    closed = facts_in(kept.connections[-1])
     assert closed["event"] == "connection.closed"
     assert closed["reason"] == "ConnectionDone"
     assert closed["bytes_received"] == 5
