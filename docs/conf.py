@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 import tomllib
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, ClassVar, get_origin
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
@@ -17,6 +16,9 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
 REPOSITORY = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parent))
+
+import catalogue  # noqa: E402 - it lies beside this file
 
 project = "trioproto"
 author = "The trioproto contributors"
@@ -32,6 +34,8 @@ html_title = f"trioproto {release}"
 myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
 
+# Not needed to read what our code says of itself.
+autodoc_mock_imports = ["prometheus_client", "opentelemetry"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_google_docstring = True
@@ -42,12 +46,11 @@ napoleon_custom_sections = ["Returns"]  # as it is written, not as "type: what"
 nitpicky = True
 # Other projects' names, and our own type variables and aliases, have no page here.
 nitpick_ignore_regex = [
-    (
-        "py:.*",
-        r"(trio|abc|collections|contextlib|enum|ipaddress|os|pathlib|socket|ssl|types|typing)\..*",
-    ),
+    ("py:.*", r"(trio|abc|collections|contextlib|enum|ipaddress|logging|os|pathlib)\..*"),
+    ("py:.*", r"(socket|ssl|types|typing)\..*"),
     ("py:.*", r"(.*\.)?(P|Address|BytesLike|CallbackResult|Endpoint|Target|PathLike|Cancelled)"),
     ("py:.*", r"(.*\.)?(FrameT|OnTooLong|SearchStrategy|TimeoutName|TLSContext|Width)"),
+    ("py:.*", r"(.*\.)?(CollectorRegistry|Meter|Source)"),
     ("py:class", r"Awaitable|Callable|Iterable|SSLContext"),
     ("py:exc", r"ClosedResourceError"),
     ("py:class", r"trioproto\.factory\.Connections"),
@@ -56,6 +59,7 @@ nitpick_ignore_regex = [
 PUBLIC = (
     "trioproto",
     "trioproto.errors",
+    "trioproto.events",
     "trioproto.framing",
     "trioproto.endpoints",
     "trioproto.layers",
@@ -68,54 +72,70 @@ NOT_MADE_BY_USERS = {
     "trioproto.DrainReport",
     "trioproto.Reconnector",
     "trioproto.TLSInfo",
+    "trioproto.Statistics",
+    "trioproto.ConnectionInfo",
+    "trioproto.Subscription",
 }
 
 
-class SettingsTable(SphinxDirective):
-    """`settings-table`: the fields of `Settings` with what stands below each."""
+class Table(SphinxDirective):
+    """A table made from code: names in the first columns, and words in the last."""
+
+    source: Path
+    columns: ClassVar[dict[str, int]]
+    """Each column's head, and its width."""
+    rows: Callable[[], list[Any]]
 
     def run(self) -> list[nodes.Node]:
-        source = REPOSITORY / "trioproto" / "sansio" / "settings.py"
-        self.env.note_dependency(str(source))
-        rows = [("name", "default", "what it is"), *settings_of(source.read_text("utf-8"))]
-        group = nodes.tgroup("", cols=3)
-        group += [nodes.colspec(colwidth=width) for width in (20, 12, 68)]
+        self.env.note_dependency(str(self.source))
+        group = nodes.tgroup("", cols=len(self.columns))
+        group += [nodes.colspec(colwidth=width) for width in self.columns.values()]
         head, body = nodes.thead(), nodes.tbody()
-        for number, (name, default, text) in enumerate(rows):
+        head += row_of([nodes.paragraph(text=name) for name in self.columns])
+        for *names, text in self.rows():
             words = nodes.paragraph()
-            cells: list[nodes.Node] = (
-                [nodes.paragraph(text=name), nodes.paragraph(text=default)]
-                if number == 0
-                else [literal(name), literal(default)]
-            )
             words += self.parse_inline(text, lineno=self.lineno)[0]
-            row = nodes.row("", *(nodes.entry("", cell) for cell in (*cells, words)))
-            (body if number else head).append(row)
+            body += row_of([*map(literal, names), words])
         group += [head, body]
         return [nodes.table("", group)]
 
 
+class SettingsTable(Table):
+    """`settings-table`: the fields of `Settings` with what stands below each."""
+
+    source = catalogue.SETTINGS
+    columns: ClassVar = {"name": 20, "default": 12, "what it is": 68}
+    rows = staticmethod(catalogue.settings_rows)
+
+
+class EventsTable(Table):
+    """`events-table`: each event, and below it its fields."""
+
+    source = catalogue.EVENTS
+    columns: ClassVar = {"event": 20, "class, or field": 20, "what it tells": 60}
+    rows = staticmethod(catalogue.events_rows)
+
+
+class MetricsTable(Table):
+    """`metrics-table`: each metric under both its names."""
+
+    source = catalogue.METRICS_TABLE
+    columns: ClassVar = {
+        "Prometheus": 30,
+        "OpenTelemetry": 24,
+        "kind": 10,
+        "label": 8,
+        "what it is": 28,
+    }
+    rows = staticmethod(catalogue.metrics_rows)
+
+
+def row_of(cells: list[nodes.paragraph]) -> nodes.row:
+    return nodes.row("", *(nodes.entry("", cell) for cell in cells))
+
+
 def literal(text: str) -> nodes.paragraph:
-    return nodes.paragraph("", "", nodes.literal(text=text))
-
-
-def settings_of(source: str) -> list[tuple[str, str, str]]:
-    """Read name, default and docstring of each field of the class `Settings`."""
-    tree = ast.parse(source)
-    body = next(n.body for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Settings")
-    found = []
-    for field, words in pairwise(body):
-        if (
-            isinstance(field, ast.AnnAssign)
-            and isinstance(field.target, ast.Name)
-            and field.value is not None
-            and isinstance(words, ast.Expr)
-            and isinstance(words.value, ast.Constant)
-        ):
-            default = ast.unparse(field.value).replace(" * KIB", " KiB").replace(" * MIB", " MiB")
-            text = " ".join(str(words.value.value).split()).replace("``", "`")
-            found.append((field.target.id, default.replace("'", '"'), text))
-    return found
+    return nodes.paragraph("", "", nodes.literal(text=text)) if text else nodes.paragraph()
 
 
 def hide_signature(
@@ -167,6 +187,8 @@ def find_public_name(
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("settings-table", SettingsTable)
+    app.add_directive("events-table", EventsTable)
+    app.add_directive("metrics-table", MetricsTable)
     app.connect("autodoc-process-signature", hide_signature)
     app.connect("autodoc-process-docstring", hide_internals, priority=100)  # before napoleon
     app.connect("autodoc-process-bases", show_public_bases)

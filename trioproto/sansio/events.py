@@ -146,7 +146,7 @@ class Closed(_OfConnection):
     """The connection, for what it was; `None` if no protocol was built."""
 
     def __str__(self) -> str:
-        why = str(self.reason) or type(self.reason).__name__
+        why = " ".join(str(self.reason).split())[:200] or type(self.reason).__name__
         counts = f"{self.bytes_received} bytes in, {self.bytes_sent} out"
         ended = "closed" if self.opened else "ended before it was open"
         return f"connection from {self.peer} {ended} after {self.seconds:.3g} s, {counts}: {why}"
@@ -182,29 +182,29 @@ class LimitNeared(Event):
     name: ClassVar[str] = "limit.neared"
 
     limit: str
-    """The limit's name, as a setting's mostly."""
+    """The threshold's name: the setting's."""
     count: int
     """What is in use."""
-    maximum: int
-    """What may be."""
+    threshold: int
+    """What the setting says."""
 
     def __str__(self) -> str:
-        return f"{self.limit}: {self.count} of {self.maximum} in use"
+        return f"{self.limit}: {self.count} in use, {self.threshold} is the threshold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitReached(Event):
-    """A limit keeps somebody out, or makes somebody wait."""
+    """A limit keeps somebody out, or makes somebody wait; told once in a while."""
 
     name: ClassVar[str] = "limit.reached"
 
     limit: str
-    """The limit's name, as a setting's mostly."""
+    """The limit's name: the setting's."""
     maximum: float
     """What may be in use."""
 
     def __str__(self) -> str:
-        return f"{self.limit}: the limit of {self.maximum} is reached"
+        return f"{self.limit}: the limit of {self.maximum:g} is reached"
 
 
 # The server

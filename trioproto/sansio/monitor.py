@@ -181,10 +181,10 @@ class Monitor(Audience):
 
     # Limits and the loop
 
-    def limit_neared(self, limit: str, count: int, maximum: int) -> None:
+    def limit_neared(self, limit: str, count: int, threshold: int) -> None:
         """A soft threshold was passed."""
         if self.subscriptions:
-            self.tell(LimitNeared(limit=limit, count=count, maximum=maximum))
+            self.tell(LimitNeared(limit=limit, count=count, threshold=threshold))
 
     def limit_reached(self, limit: str, maximum: float) -> None:
         """A limit keeps somebody out, or waiting."""
