@@ -48,7 +48,7 @@ nitpick_ignore_regex = [
     ),
     ("py:.*", r"(.*\.)?(P|Address|BytesLike|CallbackResult|Endpoint|Target|PathLike|Cancelled)"),
     ("py:.*", r"(.*\.)?(FrameT|OnTooLong|SearchStrategy|TimeoutName|TLSContext|Width)"),
-    ("py:class", r"Awaitable|Callable|Iterable|SSLContext"),
+    ("py:class", r"Awaitable|Callable|Iterable|SSLContext|pathlib\.Path"),
     ("py:exc", r"ClosedResourceError"),
     ("py:class", r"trioproto\.factory\.Connections"),
 ]
