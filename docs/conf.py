@@ -51,7 +51,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(.*\.)?(P|Address|BytesLike|CallbackResult|Endpoint|Target|PathLike|Cancelled)"),
     ("py:.*", r"(.*\.)?(FrameT|OnTooLong|SearchStrategy|TimeoutName|TLSContext|Width)"),
     ("py:.*", r"(.*\.)?(CollectorRegistry|Meter|Source)"),
-    ("py:class", r"Awaitable|Callable|Iterable|SSLContext"),
+    ("py:class", r"Awaitable|Callable|Iterable|SSLContext|pathlib\.Path"),
     ("py:exc", r"ClosedResourceError"),
     ("py:class", r"trioproto\.factory\.Connections"),
 ]

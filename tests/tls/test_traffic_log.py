@@ -14,6 +14,7 @@ from tests.tls.upgrading import COMMAND, GO, Does, Upgrading, in_a_plain_callbac
 from trioproto import Factory
 from trioproto.errors import ConnectionDone, ConnectionLost, EarlyPlaintext
 from trioproto.layers import Direction, Recording, TrafficLog
+from trioproto.testing import Harness
 
 RECEIVED, SENT = Direction.RECEIVED, Direction.SENT
 LOG = TrafficLog()
@@ -99,8 +100,6 @@ def test_plaintext_that_came_early_is_on_the_record() -> None:
     written: list[Recording] = []
     protocol = Upgrading()
     factory = Factory(lambda: protocol, traffic_log=TrafficLog(write=written.append))
-    from trioproto.testing import Harness
-
     harness = Harness(factory, settings=factory.settings)
     harness.connect()
     harness.feed(COMMAND + b"\r\nRCPT\r\n")
