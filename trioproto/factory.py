@@ -18,6 +18,7 @@ from trioproto.sansio.error_log import ErrorLog
 from trioproto.sansio.errors import CallbackError, OutboundOverflow
 from trioproto.sansio.protocol import Protocol, check_protocol
 from trioproto.sansio.settings import Settings
+from trioproto.sansio.throttle import Totals
 
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
@@ -84,6 +85,7 @@ class Factory(Generic[P]):
     settings: Settings
     _error_log: ErrorLog
     _buffered: int
+    _totals: Totals
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
         """Make the state that does not depend on a subclass' ``__init__``."""
@@ -92,6 +94,7 @@ class Factory(Generic[P]):
         factory.settings = _class_settings(cls)
         factory._error_log = ErrorLog()
         factory._buffered = 0
+        factory._totals = Totals()
         return factory
 
     def __init__(self, protocol: Callable[..., P] | None = None, **settings: Any) -> None:
@@ -100,13 +103,16 @@ class Factory(Generic[P]):
         self.configure(**settings)
 
     def configure(self, **changes: Any) -> None:
-        """Replace settings, for connections accepted from now on.
+        """Replace settings: total rates at once, the rest for connections accepted from now on.
 
         Raises:
             TypeError: an unknown name.
             ValueError: a value out of its range; nothing is changed.
         """
         self.settings = replace(self.settings, **changes)
+        if self._totals.change(self.settings):
+            for connection in self.connections._protocols:
+                connection.throttle_by(self._totals)
 
     def build_protocol(self, peer: Address) -> P | None:
         """Make the protocol for a connection from *peer*.
@@ -188,13 +194,17 @@ class Factory(Generic[P]):
             reason.__cause__ = unwrap(exc)
             self.report(peer, reason)
             raise reason from exc
-        return Connection(protocol, self, driver, settings, peer, local, layers)
+        connection = Connection(protocol, self, driver, settings, peer, local, layers)
+        self._totals.change(settings)
+        connection.throttle_by(self._totals)
+        return connection
 
     # The books, for the connections
 
     def opened(self, connection: Connection) -> None:
         """Enter a connection, whose protocol now belongs to this factory."""
         connection.protocol.factory = self
+        connection.throttle_by(self._totals)  # which may have changed in the handshake
         self.switched(connection)
 
     def switched(self, connection: Connection) -> None:

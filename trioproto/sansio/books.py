@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.driver import Driver
     from trioproto.sansio.settings import Settings
+    from trioproto.sansio.throttle import Throttle
     from trioproto.sansio.tls_info import TLSInfo
 
 OFFER_SIZE = 256 * 1024
@@ -49,6 +50,7 @@ class Books:
         "settings",
         "state",
         "tell",
+        "throttle",
         "timeout",
         "tls",
     )
@@ -74,6 +76,7 @@ class Books:
         self.bytes_received = 0
         self.bytes_sent = 0
         self._phase_ends = inf
+        self.throttle: Throttle | None = None
 
     @property
     def buffered(self) -> int:

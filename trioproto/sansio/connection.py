@@ -35,9 +35,9 @@ from trioproto.sansio.errors import (
     ServerDraining,
     WriteTimeout,
 )
-from trioproto.sansio.layered import Layered
 from trioproto.sansio.lifecycle import Event, State
 from trioproto.sansio.protocol import Protocol, check_protocol
+from trioproto.sansio.throttled import Throttled
 
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from trioproto.sansio.settings import Settings
 
 
-class Connection(Layered):
+class Connection(Throttled):
     """The state of one connection; see the module for the contract.
 
     Attributes:
@@ -88,6 +88,8 @@ class Connection(Layered):
     def feed(self, data: bytes, now: float) -> None:
         """Take bytes from the peer; while closing they are discarded."""
         self.bytes_received += len(data)
+        if self.throttle is not None:
+            self.spend_received(len(data), now)
         if self.state >= State.FLUSHING or (self._quiesced and self.holds & holds.DRAINING):
             if self.layer is not None and not self.shut:
                 # What waits can only be sent after a handshake; an end has to be seen.
@@ -140,6 +142,8 @@ class Connection(Layered):
     def on_timeout(self, now: float) -> None:
         """Act on the deadline that has passed; do nothing if none has."""
         settings = self.settings
+        if self.throttle is not None:
+            self._end_waits(now, now)
         if self.deadline > now or self.state >= State.ENDED:
             return
         if self._output_deadline() <= now:
@@ -205,7 +209,7 @@ class Connection(Layered):
     @property
     def wants_read(self) -> bool:
         """Whether bytes should be read from the peer now."""
-        if self._eof:
+        if self._eof or self.holds & holds.RECEIVE_WAITS:
             return False
         if State.OPEN <= self.state <= State.WRITE_ENDED:
             if self.holds & holds.HANDSHAKING:
@@ -217,6 +221,8 @@ class Connection(Layered):
     def deadline(self) -> float:
         """When ``on_timeout`` is due, as far as can be told now; may be ``inf``."""
         deadline = min(self._phase_ends, self._output_deadline())
+        if self.throttle is not None:
+            deadline = min(deadline, self._next_wait_ends())
         if State.OPEN <= self.state <= State.WRITE_ENDED:
             if self.holds & holds.BUSY:
                 limit = self.settings.callback_timeout
@@ -341,11 +347,14 @@ class Connection(Layered):
         if self.state is State.ENDED:
             self.wire.clear()
             self.count_output()
+        if self.throttle is not None:
+            self._move_throttled(self.throttle)
 
     def _waits_for_peer(self) -> bool:
         """Whether only the peer can make something happen (the idle clock runs)."""
         not_reading = holds.PAUSED | holds.HIGH_WATER | holds.DRAINING | holds.HANDSHAKING
-        return self._blocked_at == inf and not self.holds & not_reading
+        throttled = holds.RECEIVE_WAITS | holds.SEND_WAITS
+        return self._blocked_at == inf and not self.holds & (not_reading | throttled)
 
     def _layers_are_ready(self) -> None:
         self.tls = None if self.layer is None else self.layer.tls

@@ -7,6 +7,7 @@ and as class attributes, and the docs' table is made from this class.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 KIB = 1024
@@ -35,6 +36,14 @@ class Settings:
     """Bytes of waiting output above which the next write aborts the connection."""
     max_buffered_total: int = 256 * MIB
     """The same over all connections: above it the one with most waiting is aborted."""
+    receive_rate: float | None = None
+    """Bytes a second that are read from each connection at most (``None``: any number)."""
+    send_rate: float | None = None
+    """Bytes a second that are sent on each connection at most."""
+    receive_rate_total: float | None = None
+    """Bytes a second that are read from all connections of a factory together; counts at once."""
+    send_rate_total: float | None = None
+    """Bytes a second that are sent on all of them together; counts at once."""
     handshake_timeout: float | None = 10
     """Seconds for the layers below the protocol to be ready."""
     require_close_notify: bool = True
@@ -80,6 +89,9 @@ class Settings:
         for name in ("handshake_timeout", "idle_timeout", "write_timeout", "callback_timeout"):
             value = getattr(self, name)
             _require(value is None or value > 0, name, "above 0, or None")
+        for name in ("receive_rate", "send_rate", "receive_rate_total", "send_rate_total"):
+            rate = getattr(self, name)
+            _require(rate is None or 0 < rate < inf, name, "above 0, or None")
         for name in ("close_timeout", "cleanup_timeout", "linger", "drain_grace", "drain_force"):
             _require(getattr(self, name) >= 0, name, "at least 0")
         limit = self.max_connections

@@ -61,6 +61,7 @@ class Transport(Books):
         broken: whether the end was a hard one, to be shown as a reset.
         active_at: when the peer last sent something, or we began to wait for it.
         holds: what keeps the connection off the fast path.
+        throttle: the rates that it keeps to, or ``None`` if there are none.
 
     Origin: Twisted's ITransport and IConsumer, asyncio's transports.
     """
