@@ -12,6 +12,7 @@ from trioproto import Settings
 
 SIZES = ("read_size", "high_water", "low_water", "max_buffered", "max_buffered_total")
 LIMITS = ("handshake_timeout", "idle_timeout", "write_timeout", "callback_timeout")
+RATES = ("receive_rate", "send_rate", "receive_rate_total", "send_rate_total")
 TIMES = ("close_timeout", "cleanup_timeout", "linger", "drain_grace", "drain_force")
 
 BAD = [
@@ -24,6 +25,7 @@ BAD = [
     ("backlog", 0),
     *[(name, value) for name in LIMITS for value in (0, -1, nan)],
     *[(name, value) for name in TIMES for value in (-0.1, nan)],
+    *[(name, value) for name in RATES for value in (0, -1, nan, inf)],
     ("max_connections", 0),
     ("max_connections", -5),
     ("at_limit", "explode"),
@@ -41,6 +43,7 @@ EDGES = [
     {"backlog": 1},
     *[{name: value} for name in LIMITS for value in (None, 0.001, inf)],
     *[{name: value} for name in TIMES for value in (0, inf)],
+    *[{name: value} for name in RATES for value in (None, 0.001, 1e12)],
     {"max_connections": 1},
     {"max_connections": None},
     {"refusal": b""},
@@ -63,7 +66,7 @@ def test_there_is_a_setting_for_each_documented_name_and_no_other() -> None:
     others = {"max_connections", "at_limit", "refusal", "backlog", "tcp_nodelay", "keepalive"}
     others |= {"require_close_notify"}
     names = {field.name for field in fields(Settings)}
-    assert names == {*SIZES, *LIMITS, *TIMES, *others, "callback_errors"}
+    assert names == {*SIZES, *LIMITS, *TIMES, *RATES, *others, "callback_errors"}
 
 
 def test_settings_are_given_by_name_only_and_known_ones_only() -> None:

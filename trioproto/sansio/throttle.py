@@ -158,7 +158,7 @@ class Gate:
         What was granted stays so until it is ``moved``, or for as long as a burst lasts.
         """
         if self._granted and self._total.lapsed(self._place, now):
-            self.give_back()
+            self._granted = 0  # lost: to give them back would be a burst for the next one
         if not self._granted:
             size = self.quantum(most, now)
             if self._own is not None:
