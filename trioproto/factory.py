@@ -20,6 +20,7 @@ from trioproto.sansio.errors import CallbackError, OutboundOverflow
 from trioproto.sansio.monitor import REFUSED_BY_PROTOCOL, Monitor
 from trioproto.sansio.protocol import Protocol, check_protocol
 from trioproto.sansio.settings import Settings
+from trioproto.sansio.throttle import Totals
 
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
@@ -95,6 +96,7 @@ class Factory(Generic[P]):
     _error_log: ErrorLog
     _monitor: Monitor
     _buffered: int
+    _totals: Totals
     _invoke = staticmethod(_call)
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
@@ -105,6 +107,7 @@ class Factory(Generic[P]):
         factory._monitor = Monitor(factory._error_log, cls._invoke)
         factory.connections = Connections(factory._monitor.open)  # type: ignore[arg-type]
         factory._buffered = 0
+        factory._totals = Totals()
         return factory
 
     def __init__(self, protocol: Callable[..., P] | None = None, **settings: Any) -> None:
@@ -113,13 +116,16 @@ class Factory(Generic[P]):
         self.configure(**settings)
 
     def configure(self, **changes: Any) -> None:
-        """Replace settings, for connections accepted from now on.
+        """Replace settings: total rates at once, the rest for connections accepted from now on.
 
         Raises:
             TypeError: an unknown name.
             ValueError: a value out of its range; nothing is changed.
         """
         self.settings = replace(self.settings, **changes)
+        if self._totals.change(self.settings):
+            for connection in self.connections._protocols:
+                connection.throttle_by(self._totals)
 
     def build_protocol(self, peer: Address) -> P | None:
         """Make the protocol for a connection from *peer*.
@@ -213,6 +219,8 @@ class Factory(Generic[P]):
             self.report(peer, reason)
             raise reason from exc
         connection = Connection(protocol, self, driver, settings, peer, local, layers)
+        self._totals.change(settings)
+        connection.throttle_by(self._totals)
         self._monitor.begun(connection)
         return connection
 
@@ -248,6 +256,7 @@ class Factory(Generic[P]):
     def opened(self, connection: Connection) -> None:
         """Enter a connection, whose protocol now belongs to this factory."""
         connection.protocol.factory = self
+        connection.throttle_by(self._totals)  # which may have changed in the handshake
         self._monitor.opened(connection)
 
     def switched(self, connection: Connection) -> None:

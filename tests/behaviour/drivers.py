@@ -44,6 +44,7 @@ SOCKETS = ("stream", "poll", "tls")  # a reset, a FIN and an errno are seen as t
 SERVED = ("listener", "poll", "tls")  # there is a server: drains, limits
 SERVED_OR_HARNESS = ("harness", *SERVED)  # the harness drains as a server does
 KERNEL_SECONDS = 0.3
+STEP = 0.01  # seconds that pass at once in harnesses that share a rate
 IN_MEMORY = ("memory", "listener", "tls_memory")
 
 SMALL = 4096  # bytes that a peer which does not read leaves room for, roughly
@@ -134,9 +135,13 @@ class HarnessService(Service):
             peer.pump()
 
     async def pass_time(self, seconds: float) -> None:
-        for peer in self.harnesses:
-            self.do(lambda peer=peer: peer.harness.advance(seconds))  # type: ignore[misc]
-        await self.settle()
+        # Where there are rates the harnesses' clocks have to keep step.
+        throttled = any(peer.harness.transport.throttle is not None for peer in self.harnesses)
+        steps = max(1, round(seconds / STEP)) if throttled else 1
+        for _ in range(steps):
+            for peer in self.harnesses:
+                self.do(lambda peer=peer: peer.harness.advance(seconds / steps))  # type: ignore[misc]
+            await self.settle()
 
     def cancel(self) -> None:
         for peer in self.harnesses:
@@ -164,12 +169,21 @@ class HarnessPeer(Peer):
         while self.queued and not self.harness.lost:
             if self.queued[0] is None:
                 self.owner.do(self.harness.feed_eof)
+                self.queued.popleft()
             elif self.harness.reading:
-                data = self.queued[0]
+                data = self._next_chunk()
                 self.owner.do(lambda data=data: self.harness.feed(data))  # type: ignore[misc]
             else:
                 return
-            self.queued.popleft()
+
+    def _next_chunk(self) -> bytes:
+        """As much as a driver would read, of what was sent at once."""
+        data = self.queued.popleft()
+        assert data is not None
+        size = self.harness._open.receive_size_ahead(self.harness.time())
+        if len(data) > size:
+            self.queued.appendleft(data[size:])
+        return data[:size]
 
     async def send(self, data: bytes) -> None:
         size = self.owner.factory.settings.read_size

@@ -125,6 +125,23 @@ async def test_a_connection_paused_and_resumed_again_and_again(
 
 
 @on_sockets
+async def test_a_throttled_connection_with_unread_data_a_fin_and_unsent_output(
+    serving: Serving, autojump_clock: MockClock
+) -> None:
+    protocol = Recorder()
+    async with connected(serving, protocol, receive_rate=1e-4, send_rate=1e-4) as peer:
+        protocol.transport.write(b"123")
+        await peer.send(b"123")
+        await assert_nothing_runs()
+        await peer.send_eof()
+        await assert_nothing_runs()
+        assert protocol.received == b"1"
+        await trio.sleep(30_000)
+        assert protocol.received == b"123"
+        assert peer.take() == b"123"
+
+
+@on_sockets
 async def test_an_async_callback_with_unread_data_and_a_fin(
     serving: Serving, autojump_clock: MockClock
 ) -> None:

@@ -32,6 +32,7 @@ TIMES = (
     "alarm_interval",
 )
 COUNTS = ("max_connections", "max_per_peer", "max_handshakes", "soft_limit")
+RATES = ("receive_rate", "send_rate", "receive_rate_total", "send_rate_total")
 
 BAD = [
     *[(name, -1) for name in SIZES],
@@ -48,6 +49,7 @@ BAD = [
     *[("ipv4_prefix", value) for value in (-1, 33)],
     *[("ipv6_prefix", value) for value in (-1, 129)],
     *[("refusal_timeout", value) for value in (0, -1, nan)],
+    *[(name, value) for name in RATES for value in (0, -1, nan, inf)],
     ("at_limit", "explode"),
     ("at_limit", None),
     ("callback_errors", "ignore"),
@@ -69,6 +71,7 @@ EDGES = [
     {"ipv4_prefix": 0},
     {"ipv4_prefix": 32, "ipv6_prefix": 128},
     {"refusal_timeout": 0.001},
+    *[{name: value} for name in RATES for value in (None, 0.001, 1e12)],
     {"refusal": b""},
     {"refusal": Protocol},
 ]
@@ -91,7 +94,7 @@ def test_there_is_a_setting_for_each_documented_name_and_no_other() -> None:
     others |= {"require_close_notify", "receive_window", "traffic_log"}
     others |= {"ipv4_prefix", "ipv6_prefix", "refusal_timeout"}
     names = {field.name for field in fields(Settings)}
-    assert names == {*SIZES, *LIMITS, *TIMES, *COUNTS, *others, "callback_errors"}
+    assert names == {*SIZES, *LIMITS, *TIMES, *COUNTS, *RATES, *others, "callback_errors"}
 
 
 def test_settings_are_given_by_name_only_and_known_ones_only() -> None:

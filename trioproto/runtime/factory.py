@@ -49,7 +49,7 @@ class Factory(PureFactory[P]):  # noqa: D101
         return self._server
 
     def configure(self, **changes: Any) -> None:
-        """Replace settings: limits at once, the rest for connections accepted from now on.
+        """Replace settings: limits and total rates at once, the rest for new connections.
 
         Raises:
             TypeError: an unknown name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from os import PathLike
 from typing import Any
 
@@ -18,6 +19,8 @@ class Files(Waiting):
     """The part of a driver that sends files."""
 
     __slots__ = ("_file_lock",)
+
+    time: Callable[[], float]
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,6 +60,18 @@ class Files(Waiting):
     async def _copy_file(self, file: Any, offset: int, count: int | None) -> int:
         """Send a part of an open file; stop early if the connection ends."""
         raise NotImplementedError
+
+    async def _wait_to_send(self, most: int) -> int:
+        """Wait until the throttle lets some of *most* bytes go; return how many, 0 at the end."""
+        connection = self.connection
+        while connection.state < State.ENDED:
+            size = connection.send_size(most, self.time())
+            if size:
+                return size
+            connection.output_tried(0, self.time())
+            connection.note_change()
+            await self._wait_until(lambda: not connection.holds & holds.SEND_WAITS)
+        return 0
 
     async def _encode_file(self, file: Any, offset: int, count: int | None) -> int:
         """The same through layers: read in a thread, and let the driver send as it does."""

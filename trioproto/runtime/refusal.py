@@ -58,6 +58,10 @@ class RefusingFactory(Factory[Protocol]):
             callback_timeout=time,
             max_age=time,
             drain_grace=time,
+            first_byte_timeout=None,
+            min_receive_rate=None,
+            receive_rate=None,
+            send_rate=None,
         )
 
     def build_protocol(self, peer: Address) -> Protocol | None:

@@ -84,17 +84,18 @@ class SocketDriver(BaseDriver):
         if mask & (EPOLLOUT | EPOLLERR | EPOLLHUP):
             self._blocked = False
         if mask & _PEER_EVENTS:
-            if connection.wants_read:
-                self._receive(now)
+            size = connection.receive_size(now) if connection.wants_read else 0
+            if size:
+                self._receive(size, now)
             else:
                 self._not_reading(mask)
         self.turn()
 
-    def _receive(self, now: float) -> None:
+    def _receive(self, size: int, now: float) -> None:
         """Read what there is, and feed it."""
         connection = self.connection
         try:
-            data = self._socket.recv(connection.settings.read_size)
+            data = self._socket.recv(size)
         except BlockingIOError:
             return
         except OSError as exc:
@@ -199,8 +200,13 @@ class SocketDriver(BaseDriver):
             connection.output_tried(0, self.time())
             return
         wire = connection.wire
+        throttled = connection.throttle is not None and wire.sendable
+        if throttled:
+            most = connection.send_size(int(min(most, wire.size)), self.time())
         total = 0
-        while (data := wire.peek()) is not None:
+        while total < most and (data := wire.peek()) is not None:
+            if throttled and len(data) > most - total:
+                data = memoryview(data)[: int(most) - total]
             try:
                 sent = self._socket.send(data)
             except BlockingIOError:
@@ -218,7 +224,10 @@ class SocketDriver(BaseDriver):
             if total >= most:
                 break
             connection.encode_output()
-        connection.output_tried(total, self.time())
+        now = self.time()
+        connection.output_tried(total, now)
+        if throttled:
+            connection.spend_sent(total, now)
 
     def _shut_down(self) -> None:
         """End our side of the connection."""
@@ -329,6 +338,10 @@ class SocketDriver(BaseDriver):
             if connection.state >= State.ENDED:
                 break
             size = _FILE_CHUNK if count is None else min(_FILE_CHUNK, count - total)
+            if connection.throttle is not None:
+                size = await self._wait_to_send(size)
+                if not size:
+                    break
             try:
                 sent = self._send_part(file.fileno(), offset + total, size)
             except BlockingIOError:
@@ -347,6 +360,7 @@ class SocketDriver(BaseDriver):
                 break
             total += sent
             connection.output_tried(sent, self.time())
+            connection.spend_sent(sent, self.time())
         return total
 
     def _send_part(self, fd: int, offset: int, size: int) -> int:

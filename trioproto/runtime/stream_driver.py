@@ -140,17 +140,18 @@ class StreamDriver(BaseDriver):
         if connection.wants_shutdown and not self._sending:
             return self._shut_down()
         if connection.wants_read:
-            return self._receive()
+            if connection.throttle is None:
+                return self._receive(connection.settings.read_size)
+            return self._receive(connection.receive_size_ahead(self.time()))
         return self._park()
 
-    async def _receive(self) -> None:
+    async def _receive(self, size: int) -> None:
         """Receive, feed and send, as long as nothing else is to be done.
 
         Whoever cancels the scope has seen to it that something is: a hold tells.
         """
         connection = self.connection
         stream = self._stream
-        size = connection.settings.read_size
         with trio.CancelScope() as scope:
             while True:
                 self._read_scope = scope
@@ -172,7 +173,7 @@ class StreamDriver(BaseDriver):
                 if waiting:
                     if waiting > _CHUNK or self._sending or not connection.protocol.auto_pause:
                         return
-                    await self._send_run(connection.active_at)
+                    await self._send_run(self._piece, connection.active_at)
                     if connection.holds or connection.outbound.size:
                         return
                 connection.tell = True
@@ -212,15 +213,29 @@ class StreamDriver(BaseDriver):
             before = connection.buffered
             connection.encode_output()
             connection.count_output()
-            await self._send_run(self.time())
+            if connection.throttle is None:
+                await self._send_run(self._piece, self.time())
+            else:
+                await self._send_throttled(self.time())
             self._notify_waiters()
             if not connection.sendable or connection.buffered <= low_water < before:
                 return
 
-    async def _send_run(self, now: float) -> None:
-        """Send one run of at most 64 KiB of what waits."""
+    async def _send_throttled(self, now: float) -> None:
+        """Send as much of a run as the throttle allows, perhaps nothing."""
         connection = self.connection
-        data = connection.begin_output(self._piece, now)
+        size = connection.send_size(min(self._piece, connection.wire.size) or 1, now)
+        if not size:
+            connection.output_tried(0, now)
+            return
+        before = connection.bytes_sent
+        await self._send_run(size, now)
+        connection.spend_sent(connection.bytes_sent - before, self.time())
+
+    async def _send_run(self, most: int, now: float) -> None:
+        """Send one run of at most *most* bytes, or 64 KiB, of what waits."""
+        connection = self.connection
+        data = connection.begin_output(most, now)
         if data is None:
             return
         self._sending = True
@@ -328,6 +343,10 @@ class StreamDriver(BaseDriver):
         total = 0
         while count is None or total < count:
             size = _CHUNK if count is None else min(_CHUNK, count - total)
+            if connection.throttle is not None:
+                size = await self._wait_to_send(size)
+                if not size:
+                    break
             data = await trio.to_thread.run_sync(os.pread, file.fileno(), size, offset + total)
             if not data or connection.state >= State.ENDED:
                 break
@@ -341,6 +360,7 @@ class StreamDriver(BaseDriver):
                 break
             total += len(data)
             connection.output_tried(len(data), self.time())
+            connection.spend_sent(len(data), self.time())
         return total
 
 

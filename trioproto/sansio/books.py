@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.driver import Driver
     from trioproto.sansio.settings import Settings
+    from trioproto.sansio.throttle import Throttle
     from trioproto.sansio.tls_info import TLSInfo
     from trioproto.sansio.watch import Watch
 
@@ -50,6 +51,7 @@ class Books:
         "settings",
         "state",
         "tell",
+        "throttle",
         "timeout",
         "tls",
         "waiting_since",
@@ -78,6 +80,7 @@ class Books:
         self.bytes_sent = 0
         self.watch: Watch | None = None
         self._phase_ends = inf
+        self.throttle: Throttle | None = None
 
     @property
     def buffered(self) -> int:

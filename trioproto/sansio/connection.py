@@ -86,6 +86,8 @@ class Connection(Timed):
     def feed(self, data: bytes, now: float) -> None:
         """Take bytes from the peer; while closing they are discarded."""
         self.bytes_received += len(data)
+        if self.throttle is not None:
+            self.spend_received(len(data), now)
         if self.state >= State.FLUSHING or (self._quiesced and self.holds & holds.DRAINING):
             if self.layer is not None and not self.shut:
                 # What waits can only be sent after a handshake; an end has to be seen.
@@ -186,7 +188,7 @@ class Connection(Timed):
     @property
     def wants_read(self) -> bool:
         """Whether bytes should be read from the peer now."""
-        if self._eof:
+        if self._eof or self.holds & holds.RECEIVE_WAITS:
             return False
         if State.OPEN <= self.state <= State.WRITE_ENDED:
             if self.holds & holds.HANDSHAKING:
@@ -310,6 +312,8 @@ class Connection(Timed):
         if self.state is State.ENDED:
             self.wire.clear()
             self.count_output()
+        if self.throttle is not None:
+            self._move_throttled(self.throttle)
 
     def _layers_are_ready(self) -> None:
         self.tls = None if self.layer is None else self.layer.tls

@@ -41,6 +41,12 @@ STARTING = 16384
 """A layer was put in, and what had arrived before it has not been looked at yet."""
 UNSETTLED = 32768
 """After a step the driver has more to see to than output; it sets this after each of its turns."""
+THROTTLED = 65536
+"""There is a rate to be kept to; this only makes the way longer."""
+RECEIVE_WAITS = 131072
+"""Nothing is read for a while, so that the rate is kept; what was read is delivered."""
+SEND_WAITS = 262144
+"""Nothing is sent for a while, so that the rate is kept."""
 
 NO_DELIVERY = PAUSED | HIGH_WATER | BUSY | STARTING
 """Nothing is handed to the protocol."""

@@ -145,6 +145,8 @@ class Layered(Sending):
     @property
     def sendable(self) -> bool:
         """Whether there is something to be sent now."""
+        if self.holds & holds.SEND_WAITS:
+            return False
         if self.wire.sendable:
             return True
         if self.wire is self.outbound or self.holds & holds.HANDSHAKING:

@@ -157,7 +157,7 @@ class Sending(Callbacks):
 
     def _output_deadline(self) -> float:
         limit = self.settings.write_timeout
-        return inf if limit is None else self._blocked_at + limit
+        return inf if limit is None or self.holds & holds.SEND_WAITS else self._blocked_at + limit
 
     def count_output(self) -> None:
         """Bring the factory's count of waiting bytes up to date."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal, TypeAlias, get_args
 
 from trioproto.sansio.traffic_log import TrafficLog
@@ -76,6 +77,14 @@ class Settings:
     """Bytes of waiting output above which the next write aborts the connection."""
     max_buffered_total: int = 256 * MIB
     """The same over all connections: above it the one with most waiting is aborted."""
+    receive_rate: float | None = None
+    """Bytes a second that are read from each connection at most (``None``: any number)."""
+    send_rate: float | None = None
+    """Bytes a second that are sent on each connection at most."""
+    receive_rate_total: float | None = None
+    """Bytes a second that are read from all connections of a factory together; counts at once."""
+    send_rate_total: float | None = None
+    """Bytes a second that are sent on all of them together; counts at once."""
     handshake_timeout: float | None = 10
     """Seconds for the layers below the protocol to be ready."""
     require_close_notify: bool = True
@@ -151,6 +160,9 @@ class Settings:
         for name in _ABOVE_ZERO_OR_NONE:
             value = getattr(self, name)
             _require(value is None or value > 0, name, "above 0, or None")
+        for name in ("receive_rate", "send_rate", "receive_rate_total", "send_rate_total"):
+            rate = getattr(self, name)
+            _require(rate is None or 0 < rate < inf, name, "above 0, or None")
         for name in _AT_LEAST_ZERO:
             _require(getattr(self, name) >= 0, name, "at least 0")
         _require(self.receive_window > 0, "receive_window", "above 0")

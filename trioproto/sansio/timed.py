@@ -18,9 +18,9 @@ from trioproto.sansio.errors import (
     HandshakeTimeout,
     WriteTimeout,
 )
-from trioproto.sansio.layered import Layered
 from trioproto.sansio.lifecycle import Event, State
 from trioproto.sansio.settings import TIMEOUT_NAMES
+from trioproto.sansio.throttled import Throttled
 from trioproto.sansio.watch import Watch
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from trioproto.sansio.settings import TimeoutName
 
 
-class Timed(Layered):
+class Timed(Throttled):
     """The part of a connection that keeps its deadlines."""
 
     __slots__ = ()
@@ -41,6 +41,8 @@ class Timed(Layered):
     def deadline(self) -> float:
         """When ``on_timeout`` is due, as far as can be told now; may be ``inf``."""
         deadline = min(self._phase_ends, self._output_deadline())
+        if self.throttle is not None:
+            deadline = min(deadline, self._next_wait_ends())
         if State.OPEN <= self.state <= State.WRITE_ENDED:
             if self.holds & holds.BUSY:
                 deadline = min(deadline, self._callback_deadline())
@@ -53,6 +55,8 @@ class Timed(Layered):
     def on_timeout(self, now: float) -> None:
         """Act on the deadline that has passed; do nothing if none has."""
         settings = self.settings
+        if self.throttle is not None:
+            self._end_waits(now, now)
         if self.deadline > now or self.state >= State.ENDED:
             return
         if self._output_deadline() <= now:
@@ -75,7 +79,8 @@ class Timed(Layered):
     def _waits_for_peer(self) -> bool:
         """Whether only the peer can make something happen (the idle clock runs)."""
         not_reading = holds.PAUSED | holds.HIGH_WATER | holds.DRAINING | holds.HANDSHAKING
-        return self._blocked_at == inf and not self.holds & not_reading
+        throttled = holds.RECEIVE_WAITS | holds.SEND_WAITS
+        return self._blocked_at == inf and not self.holds & (not_reading | throttled)
 
     # Deadlines that are off by default
 

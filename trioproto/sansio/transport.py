@@ -64,6 +64,7 @@ class Transport(Books):
         broken: whether the end was a hard one, to be shown as a reset.
         active_at: when the peer last sent something, or we began to wait for it.
         holds: what keeps the connection off the fast path.
+        throttle: the rates that it keeps to, or ``None`` if there are none.
         waiting_since: since when the peer was waited for, whether it sent or not.
         watch: keeps the deadlines that are off by default, if one is set.
 

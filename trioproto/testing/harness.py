@@ -232,10 +232,12 @@ class Harness(Generic[P]):
         wire = connection.wire
         while data := wire.peek():
             count = len(data) if self._window is None else min(len(data), self._window)
+            count = count and connection.send_size(count, self._now)
             if not count:
                 break
             self._sent += data[:count]
             wire.sent(count)
+            connection.spend_sent(count, self._now)
             sent += count
             if self._window is not None:
                 self._window -= count
