@@ -48,7 +48,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(trio|abc|collections|contextlib|enum|ipaddress|logging|os|pathlib)\..*"),
     ("py:.*", r"(socket|ssl|types|typing)\..*"),
-    ("py:.*", r"(.*\.)?(P|Address|BytesLike|CallbackResult|Endpoint|Target|PathLike|Cancelled)"),
+    ("py:.*", r"(.*\.)?(P|Address|BytesLike|CallbackResult|Ended|Endpoint|Target|PathLike|Cancelled)"),
     ("py:.*", r"(.*\.)?(FrameT|OnTooLong|SearchStrategy|TimeoutName|TLSContext|Width)"),
     ("py:.*", r"(.*\.)?(CollectorRegistry|Meter|Source)"),
     ("py:class", r"Awaitable|Callable|Iterable|SSLContext|pathlib\.Path"),
@@ -70,6 +70,7 @@ NOT_MADE_BY_USERS = {
     "trioproto.Transport",
     "trioproto.Server",
     "trioproto.DrainReport",
+    "trioproto.DrainedConnection",
     "trioproto.Reconnector",
     "trioproto.TLSInfo",
     "trioproto.Statistics",
