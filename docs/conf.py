@@ -46,12 +46,12 @@ napoleon_custom_sections = ["Returns"]  # as it is written, not as "type: what"
 nitpicky = True
 # Other projects' names, and our own type variables and aliases, have no page here.
 nitpick_ignore_regex = [
-    ("py:.*", r"(trio|abc|collections|contextlib|enum|ipaddress|os|socket|ssl|types|typing)\..*"),
-    ("py:.*", r"logging\..*"),
+    ("py:.*", r"(trio|abc|collections|contextlib|enum|ipaddress|logging|os|pathlib)\..*"),
+    ("py:.*", r"(socket|ssl|types|typing)\..*"),
     ("py:.*", r"(.*\.)?(P|Address|BytesLike|CallbackResult|Endpoint|Target|PathLike|Cancelled)"),
     ("py:.*", r"(.*\.)?(FrameT|OnTooLong|SearchStrategy|TimeoutName|TLSContext|Width)"),
     ("py:.*", r"(.*\.)?(CollectorRegistry|Meter|Source)"),
-    ("py:class", r"Awaitable|Callable|Iterable|SSLContext"),
+    ("py:class", r"Awaitable|Callable|Iterable|SSLContext|pathlib\.Path"),
     ("py:exc", r"ClosedResourceError"),
     ("py:class", r"trioproto\.factory\.Connections"),
 ]

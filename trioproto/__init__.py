@@ -9,6 +9,7 @@ from trioproto.runtime.factory import Factory
 from trioproto.runtime.reconnect import Reconnector, stay_connected
 from trioproto.runtime.run import run, run_protocol
 from trioproto.runtime.server import Server, open_server, serve
+from trioproto.runtime.traffic_files import TrafficFiles
 from trioproto.sansio.addresses import (
     Address,
     Credentials,
@@ -22,6 +23,7 @@ from trioproto.sansio.protocol import Protocol
 from trioproto.sansio.settings import Settings
 from trioproto.sansio.subscriptions import Subscription
 from trioproto.sansio.tls_info import ServerContexts, TLSInfo
+from trioproto.sansio.traffic_log import TrafficLog
 from trioproto.sansio.transport import Transport
 
 __all__ = [
@@ -42,6 +44,8 @@ __all__ = [
     "Subscription",
     "TCPAddress",
     "TLSInfo",
+    "TrafficFiles",
+    "TrafficLog",
     "Transport",
     "UnixAddress",
     "UnknownAddress",

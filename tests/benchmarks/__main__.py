@@ -4,6 +4,7 @@
     python -m tests.benchmarks --only echo_1k,lines_16
     python -m tests.benchmarks --only tls_small,tls_64k,tls_handshakes,tls_idle
     python -m tests.benchmarks --only accept,forward_64k
+    python -m tests.benchmarks --only limits_echo,limits_idle,limits_accept
     python -m tests.benchmarks --only framing      # decoding alone, half a minute
     python -m tests.benchmarks --quick             # a look at whether all of it works
     python -m tests.benchmarks --list

@@ -97,7 +97,9 @@ def _cpu(sample: Sample) -> float:
 
 
 def _ratio(target: Target, ours: float, theirs: float, limit: float = 0.0) -> float:
-    """How many times ours is theirs; of CPU times, theirs is ours."""
+    """How many times ours is theirs; of CPU times, theirs is ours; or by how much ours is more."""
+    if target.difference:
+        return ours - theirs
     if target.cpu or target.own_cpu:
         return (theirs - limit) / max(ours - limit, 0.01)
     return ours / max(theirs, 0.01)
@@ -137,7 +139,7 @@ def _measure(scenario: Scenario, contender: Contender, server: Server, seconds: 
         case Throughput() as wanted:
             return _throughput(wanted, contender.idle, server, seconds)
         case Visits() as wanted:
-            return _visits(wanted, server, seconds)
+            return _visits(wanted, contender.idle, server, seconds)
         case Broadcast() as wanted:
             return _broadcast(wanted, server, seconds)
         case IdleMemory() as wanted:
@@ -154,10 +156,14 @@ def _throughput(wanted: Throughput, idle: int, server: Server, seconds: float) -
     return _rate(result)
 
 
-def _visits(wanted: Visits, server: Server, seconds: float) -> Sample:
-    return _rate(
-        server.load("visits", seconds=seconds, c=wanted.connections, b=wanted.size, l=wanted.size)
+def _visits(wanted: Visits, idle: int, server: Server, seconds: float) -> Sample:
+    held = server.hold(idle) if idle else None
+    result = server.load(
+        "visits", seconds=seconds, c=wanted.connections, b=wanted.size, l=wanted.size
     )
+    if held:
+        held.check()
+    return _rate(result)
 
 
 def _broadcast(wanted: Broadcast, server: Server, seconds: float) -> Sample:

@@ -40,6 +40,8 @@ class Target:
     CPU time less that of the program in C, which does nothing but the system calls. Where these
     are dear, a ratio of throughputs says more of the kernel than of the servers, and cannot pass
     what the program in C reaches.
+
+    With ``difference`` it is no ratio, but by how much one value is more than the other.
     """
 
     server: str
@@ -48,10 +50,12 @@ class Target:
     goal: float | None = None
     cpu: bool = False
     own_cpu: bool = False
+    difference: bool = False
 
     @property
     def against(self) -> str:
-        return self.reference + ", CPU" * self.cpu + ", own CPU" * self.own_cpu
+        how = ", CPU" * self.cpu + ", own CPU" * self.own_cpu + ", difference" * self.difference
+        return self.reference + how
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .limit_scenarios import LIMIT_SCENARIOS
 from .listener_scenarios import LISTENER_SCENARIOS
 from .scenario import (
     ASYNCIO,
@@ -138,5 +139,5 @@ BROADCAST = Scenario(
 
 SCENARIOS = (
     ECHO_1K, ECHO_64K, LINES_16, ASYNC_1, ASYNC_16, IDLE_MEMORY, IDLE_10K, BROADCAST,
-    *LISTENER_SCENARIOS,
+    *LISTENER_SCENARIOS, *LIMIT_SCENARIOS,
 )  # fmt: skip

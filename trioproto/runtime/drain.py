@@ -55,13 +55,17 @@ class DrainReport:
     connections: tuple[DrainedConnection, ...] = field(default=(), compare=False, repr=False)
 
 
-async def drain(scope: Scope, grace: trio.CancelScope, force: float) -> DrainReport:
+async def drain(
+    scope: Scope, grace: trio.CancelScope, force: float, accepted: trio.Event | None = None
+) -> DrainReport:
     """End all connections of *scope*.
 
     Args:
-        scope: nothing is accepted in it any more.
+        scope: nothing new is to be let in.
         grace: a scope, not entered yet, whose deadline ends the gentle part.
         force: seconds after it until what is left is aborted.
+        accepted: set when all that was queued has been accepted; these drain from
+            their beginning.
     """
     began_at = scope.time()
     monitor = scope.factory._monitor
@@ -71,6 +75,8 @@ async def drain(scope: Scope, grace: trio.CancelScope, force: float) -> DrainRep
     for connection in scope.live():
         connection.drain()
     scope.turn_arrivals_away(silent_only=True)
+    if accepted is not None:
+        await accepted.wait()
     with grace:
         await scope.wait_empty()
     scope.turn_arrivals_away(silent_only=False)

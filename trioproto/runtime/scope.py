@@ -22,6 +22,7 @@ from trioproto.runtime.deadlines import Deadlines
 from trioproto.runtime.flusher import Flusher
 from trioproto.runtime.poller import Poller
 from trioproto.runtime.user_code import shielded
+from trioproto.runtime.watchdog import Watchdog
 from trioproto.sansio.errors import ServerCancelled
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Scope:
     Attributes:
         factory: whose scope this is.
         admission: the limits.
+        watchdog: tells of slow callbacks.
         flusher: turns for connections that were changed from outside.
         deadlines: their deadlines.
         time: ``trio.current_time`` without the way to the clock, which costs more.
@@ -46,7 +48,8 @@ class Scope:
     def __init__(self, factory: Factory[Any], services: trio.Nursery) -> None:
         self.factory = factory
         self.admission = Admission(factory)
-        self.flusher = Flusher()
+        self.watchdog = Watchdog(factory)
+        self.flusher = Flusher(self.watchdog)
         self.deadlines = Deadlines()
         self.time = trio.lowlevel.current_clock().current_time
         self.draining = False
@@ -60,7 +63,7 @@ class Scope:
     def poller(self) -> Poller:
         """The poller of their sockets, made when it is first needed."""
         if self._poller is None:
-            self._poller = Poller(self.flusher)
+            self._poller = Poller(self.flusher, self.watchdog)
             self._services.start_soon(self._poller.run)
         return self._poller
 

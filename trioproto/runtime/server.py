@@ -225,13 +225,12 @@ class Server(Generic[P]):
         self._scope.draining = True
         self._scope.admission.resume()
         self._accepting.cancel()
-        await self._accepted.wait()
         settings = self.factory.settings
         grace = settings.drain_grace if self._grace is None else self._grace
         force = settings.drain_force if self._force is None else self._force
         ends = trio.current_time() + grace
         self._grace_scope.deadline = min(self._grace_scope.deadline, ends)
-        self._report = await drain(self._scope, self._grace_scope, force)
+        self._report = await drain(self._scope, self._grace_scope, force, self._accepted)
         self._close()
 
 

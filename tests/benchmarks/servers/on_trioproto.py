@@ -13,6 +13,33 @@ from trioproto.framing import LineOnlyReceiver, LineReceiver
 from .common import GREETING, HOST, announce, main, pair
 
 MANY = 20_000
+HELD_MESSAGE = 64
+
+NO_LIMITS: dict[str, Any] = {
+    "max_connections": None,
+    "handshake_timeout": None,
+    "idle_timeout": None,
+    "write_timeout": None,
+    "slow_callback": None,
+}
+"""Every limit and deadline that can be switched off is."""
+
+ALL_LIMITS: dict[str, Any] = {
+    "max_connections": MANY,
+    "max_per_peer": MANY,
+    "max_handshakes": MANY,
+    "max_accept_rate": 1_000_000,
+    "soft_limit": MANY,
+    "refusal": b"Too many connections, try later\r\n",
+    "refuse_after": 60,
+    "first_byte_timeout": 600,
+    "idle_timeout": 600,
+    "min_receive_rate": 1,
+    "write_timeout": 30,
+    "callback_timeout": 30,
+    "max_age": 3600,
+}
+"""Every one is on, and none is reached."""
 
 
 class Echo(Protocol):
@@ -26,6 +53,15 @@ class Once(Protocol):
     def data_received(self, data: bytes) -> None:
         self.transport.write(data)
         self.transport.close()
+
+
+class Visit(Protocol):
+    """Answer, and close after a message that is longer than those of connections to be held."""
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+        if len(data) > HELD_MESSAGE:
+            self.transport.close()
 
 
 class Lines(LineReceiver):
@@ -90,7 +126,11 @@ if __name__ == "__main__":
         {
             "echo": lambda: poll(Factory(Echo)),
             "echo-many": lambda: poll(Factory(Echo, max_connections=MANY)),
+            "echo-limits": lambda: poll(Factory(Echo, **ALL_LIMITS)),
+            "echo-no-limits": lambda: poll(Factory(Echo, **NO_LIMITS)),
             "once": lambda: poll(Factory(Once)),
+            "visit-limits": lambda: poll(Factory(Visit, **ALL_LIMITS)),
+            "visit-no-limits": lambda: poll(Factory(Visit, **NO_LIMITS)),
             "stream": lambda: trio.run(stream, Factory(Echo)),
             "stream-many": lambda: trio.run(stream, Factory(Echo, max_connections=MANY)),
             "lines": lambda: poll(Factory(Lines)),
