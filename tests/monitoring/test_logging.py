@@ -11,6 +11,7 @@ import pytest
 
 from tests.monitoring.conversations import Echo, talking
 from trioproto import Factory, Protocol, open_server
+from trioproto.errors import ConnectionClosed
 from trioproto.factory import Factory as PureFactory
 from trioproto.monitoring.logging import log_events
 from trioproto.testing import Harness
@@ -114,13 +115,23 @@ def test_a_level_for_an_event_that_there_is_not_is_an_error() -> None:
 
 
 def test_what_is_below_the_loggers_level_is_not_put_together(kept: Keeps) -> None:
-    kept.setLevel(logging.NOTSET)
-    logging.getLogger("trioproto.events").setLevel(logging.INFO)
+    read: list[str] = []
+
+    class Odd(ConnectionClosed):
+        def __str__(self) -> str:
+            read.append("the reason's text")
+            return "odd"
+
+    logger = logging.getLogger("trioproto.events")
     factory = PureFactory(Protocol)
     with log_events(factory):
-        harness = Harness(factory)
-        harness.connect()
-        harness.reset()
+        for level in (logging.WARNING, logging.INFO):
+            assert read == []
+            logger.setLevel(level)
+            harness = Harness(factory)
+            harness.connect()
+            harness.transport.abort(Odd())
+    assert read
     assert [facts_in(record)["event"] for record in kept.records] == ["connection.closed"]
 
 

@@ -363,7 +363,7 @@ def all_of_it(factory: Factory[Any]) -> None:
     monitor.drain_finished(1, 0, 0, 0.5)
     monitor.suspended()
     monitor.resumed()
-    monitor.callback_slow("shop.Till", PEER, 1.5)
+    monitor.callback_slow("chat.Chat", PEER, 1.5)
 
 
 def test_when_nobody_listens_no_event_is_made() -> None:

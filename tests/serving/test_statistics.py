@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
 from trio.testing import MockClock
@@ -177,7 +180,16 @@ async def test_connections_of_our_own_making_are_counted_too() -> None:
     assert check(clients.statistics()).closed == {"ConnectionDone": 1}
 
 
-async def test_numbers_can_be_had_in_another_thread() -> None:
+@pytest.fixture
+def impatient_threads() -> Iterator[None]:
+    """Have threads take turns all the time."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+async def test_numbers_can_be_had_in_another_thread(impatient_threads: None) -> None:
     """At no moment is a connection counted twice, or not at all."""
     factory = Factory(Echo)
     done = False
