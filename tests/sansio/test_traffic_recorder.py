@@ -118,13 +118,29 @@ def test_a_large_write_passes_in_parts_and_whole() -> None:
 
 def test_it_is_above_all_other_layers() -> None:
     log = TrafficLog()
-    factory = Layered(lambda: Recorder(), Knock(), Xor(0x55), traffic_log=log)  # noqa: PLW0108
+    factory = Layered(Recorder, Knock(), Xor(0x55), traffic_log=log)
     harness: Harness[Any] = Harness(factory, settings=factory.settings)
     harness.connect()
     harness.feed(b"!" + flipped(b"question"))
     harness.transport.write(b"answer")
     assert pieces(harness) == [(RECEIVED, b"question"), (SENT, b"answer")]
     assert harness.take() == b"?" + flipped(b"answer")
+
+
+class Defective(Xor):
+    def receive(self, data: bytes) -> bytes:
+        raise ZeroDivisionError
+
+
+def test_a_defect_of_another_layer_is_logged_by_that_ones_name(
+    logged_errors: list[logging.LogRecord],
+) -> None:
+    factory = Layered(Recorder, Defective(0x55), traffic_log=TrafficLog(), callback_errors="log")
+    harness: Harness[Any] = Harness(factory, settings=factory.settings)
+    harness.connect()
+    harness.feed(b"hello")
+    assert type(harness.reason) is CallbackError
+    assert [each.getMessage() for each in logged_errors] == ["error in Defective, peer harness"]
 
 
 def test_alone_it_leaves_the_ends_of_the_two_sides_as_they_are() -> None:

@@ -25,7 +25,7 @@ from trioproto.sansio.errors import (
 from trioproto.sansio.lifecycle import Event, State
 from trioproto.sansio.outbound import OutboundBuffer
 from trioproto.sansio.sending import Sending
-from trioproto.sansio.stack import stacked, with_new
+from trioproto.sansio.stack import name_of, stacked, with_new
 from trioproto.sansio.traffic_recorder import TrafficRecorder
 
 if TYPE_CHECKING:
@@ -240,7 +240,8 @@ class Layered(Sending):
         elif isinstance(exc, ConnectionClosed):
             self._break(exc.with_traceback(None))
         else:
-            self.failed(type(self.layer).__qualname__, exc)
+            name = "" if self.layer is None else name_of(self.layer)
+            self.failed(name, exc)
 
     def _handshake_cut_off(self) -> ConnectionClosed:
         """Return what it means that the stream has ended before the layers were ready."""

@@ -105,3 +105,10 @@ def with_new(layers: Layer, new: Layer) -> Layer:
     parts = layers._up if isinstance(layers, Stack) else (layers,)
     top = parts[-1]
     return Stack((*parts[:-1], new, top)) if top.stays_on_top else Stack((layers, new))
+
+
+def name_of(layers: Layer) -> str:
+    """Name them for a log, from the top down; who only stays there is not meant."""
+    parts = layers._down if isinstance(layers, Stack) else (layers,)
+    names = [type(each).__qualname__ for each in parts if not each.stays_on_top]
+    return " over ".join(names) or type(layers).__qualname__
