@@ -170,7 +170,7 @@ async def test_many_that_begin_at_once_have_one_burst_together(
     protocols, factory = several(20, receive_rate_total=RATE)
     async with serving(factory) as service:
         for peer in await connect_all(service, protocols):
-            await peer.send(bytes(RATE))
+            await peer.send(bytes(3 * RATE))
         await service.settle()
         speed = receiving(*protocols)
         assert sum(speed.before) <= RATE
@@ -179,6 +179,8 @@ async def test_many_that_begin_at_once_have_one_burst_together(
         assert sum(speed.before) <= 5 * RATE
         assert sum(got) == pytest.approx(4 * RATE, rel=0.05)
         assert max(got) <= 1.5 * min(got)
+        for protocol in protocols:
+            protocol.transport.abort()
 
 
 async def test_a_modest_connection_is_served_promptly_beside_greedy_ones(
