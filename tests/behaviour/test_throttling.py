@@ -20,6 +20,9 @@ from tests.behaviour.drivers import (
     Connecting,
     Service,
     Serving,
+    TLSMemoryService,
+    over_tls,
+    pipe_pair,
 )
 from tests.behaviour.peers import Peer
 from tests.behaviour.recorder import Recorder, keep_open
@@ -556,6 +559,44 @@ async def test_a_higher_total_rate_counts_at_once(
         taken += await take_for(7, *peers)
         assert {len(protocol.received) for protocol in protocols} == {3 * RATE + 6}
         assert sum(taken) == 2 * (3 * RATE + 6)
+
+
+@pytest.mark.drivers("tls_memory")
+async def test_a_total_rate_set_in_the_handshake_counts_after_it(
+    serving: Serving, autojump_clock: MockClock
+) -> None:
+    protocol = Recorder()
+    factory = Factory(lambda: protocol)
+    async with serving(factory) as service:
+        assert isinstance(service, TLSMemoryService)
+        below, stream = pipe_pair(service)
+        service.handle(stream)
+        await service.settle()
+        factory.configure(send_rate_total=RATE)
+        peer = await over_tls(service, below)
+        await service.settle()
+        protocol.transport.write(bytes(4 * RATE))
+        await service.pass_time(1)
+        assert 1.5 * RATE < protocol.transport.bytes_sent <= 2.1 * RATE
+        protocol.transport.abort()
+        await peer.aclose()
+
+
+async def test_rates_set_while_a_protocol_is_built_count(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    protocol = Recorder()
+
+    def build() -> Recorder:
+        factory.configure(send_rate_total=RATE)
+        return protocol
+
+    factory = Factory(build)
+    async with connect(factory) as peer:
+        protocol.transport.write(bytes(4 * RATE))
+        await peer.pass_time(1)
+        assert 1.5 * RATE < protocol.transport.bytes_sent <= 2.1 * RATE
+        protocol.transport.abort()
 
 
 async def test_a_lower_total_rate_counts_at_once(
