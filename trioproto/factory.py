@@ -204,6 +204,7 @@ class Factory(Generic[P]):
             CallbackError: ``build_protocol`` failed, which is logged.
             Exception: the same with ``callback_errors="raise"``: as it was.
         """
+        given = settings is not None
         settings = settings or self.settings
         try:
             protocol = driver.invoke(self.build_protocol, peer)
@@ -219,7 +220,7 @@ class Factory(Generic[P]):
             self.report(peer, reason)
             raise reason from exc
         connection = Connection(protocol, self, driver, settings, peer, local, layers)
-        self._totals.change(settings)
+        self._totals.change(settings if given else self.settings)  # as they are now
         connection.throttle_by(self._totals)
         self._monitor.begun(connection)
         return connection

@@ -20,6 +20,9 @@ from tests.behaviour.drivers import (
     Connecting,
     Service,
     Serving,
+    TLSMemoryService,
+    over_tls,
+    pipe_pair,
 )
 from tests.behaviour.peers import Peer
 from tests.behaviour.recorder import Recorder, keep_open
@@ -170,7 +173,7 @@ async def test_many_that_begin_at_once_have_one_burst_together(
     protocols, factory = several(20, receive_rate_total=RATE)
     async with serving(factory) as service:
         for peer in await connect_all(service, protocols):
-            await peer.send(bytes(RATE))
+            await peer.send(bytes(3 * RATE))
         await service.settle()
         speed = receiving(*protocols)
         assert sum(speed.before) <= RATE
@@ -179,6 +182,8 @@ async def test_many_that_begin_at_once_have_one_burst_together(
         assert sum(speed.before) <= 5 * RATE
         assert sum(got) == pytest.approx(4 * RATE, rel=0.05)
         assert max(got) <= 1.5 * min(got)
+        for protocol in protocols:
+            protocol.transport.abort()
 
 
 async def test_a_modest_connection_is_served_promptly_beside_greedy_ones(
@@ -547,13 +552,51 @@ async def test_a_higher_total_rate_counts_at_once(
             protocol.transport.write(bytes(3 * RATE))
         await service.settle()
         received, sent = receiving(*protocols), sending(*protocols)
-        await service.pass_time(3)
+        taken = await take_for(3, *peers)
         assert sum(sent()) == pytest.approx(3 * RATE, rel=0.1)
         if before is not None:
             assert sum(received()) == pytest.approx(3 * RATE, rel=0.1)
-        await service.pass_time(7)
+        taken += await take_for(7, *peers)
         assert {len(protocol.received) for protocol in protocols} == {3 * RATE + 6}
-        assert [len(await peer.received_so_far()) for peer in peers] == [3 * RATE + 6] * 2
+        assert sum(taken) == 2 * (3 * RATE + 6)
+
+
+@pytest.mark.drivers("tls_memory")
+async def test_a_total_rate_set_in_the_handshake_counts_after_it(
+    serving: Serving, autojump_clock: MockClock
+) -> None:
+    protocol = Recorder()
+    factory = Factory(lambda: protocol)
+    async with serving(factory) as service:
+        assert isinstance(service, TLSMemoryService)
+        below, stream = pipe_pair(service)
+        service.handle(stream)
+        await service.settle()
+        factory.configure(send_rate_total=RATE)
+        peer = await over_tls(service, below)
+        await service.settle()
+        protocol.transport.write(bytes(4 * RATE))
+        await service.pass_time(1)
+        assert 1.5 * RATE < protocol.transport.bytes_sent <= 2.1 * RATE
+        protocol.transport.abort()
+        await peer.aclose()
+
+
+async def test_rates_set_while_a_protocol_is_built_count(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    protocol = Recorder()
+
+    def build() -> Recorder:
+        factory.configure(send_rate_total=RATE)
+        return protocol
+
+    factory = Factory(build)
+    async with connect(factory) as peer:
+        protocol.transport.write(bytes(4 * RATE))
+        await peer.pass_time(1)
+        assert 1.5 * RATE < protocol.transport.bytes_sent <= 2.1 * RATE
+        protocol.transport.abort()
 
 
 async def test_a_lower_total_rate_counts_at_once(

@@ -129,14 +129,14 @@ async def test_a_throttled_connection_with_unread_data_a_fin_and_unsent_output(
     serving: Serving, autojump_clock: MockClock
 ) -> None:
     protocol = Recorder()
-    async with connected(serving, protocol, receive_rate=1e-4, send_rate=1e-4) as peer:
+    async with connected(serving, protocol, receive_rate=5e-5, send_rate=5e-5) as peer:
         protocol.transport.write(b"123")
         await peer.send(b"123")
         await assert_nothing_runs()
         await peer.send_eof()
         await assert_nothing_runs()
-        assert protocol.received == b"1"
-        await trio.sleep(30_000)
+        assert protocol.received in (b"1", b"12")  # a stream is ahead by one
+        await trio.sleep(60_000)
         assert protocol.received == b"123"
         assert peer.take() == b"123"
 

@@ -63,19 +63,23 @@ class TokenBucket:
         """Whether there is a rate at all."""
         return self.rate != inf
 
-    def change(self, rate: float | None) -> None:
-        """Go on at another rate; a bucket that had none is full at first.
+    def change(self, rate: float | None) -> bool:
+        """Go on at another rate; say whether it is another one.
 
-        It counts from when the bucket was last used, which is not long ago if somebody
-        waits, and does not matter by more than the burst otherwise.
+        A bucket that had none is full at first. The rate counts from when the bucket was last
+        used: that is not long ago if somebody waits, and makes no more than a burst otherwise.
         """
-        if self.limited:
-            self._spent = max(self._spent, self._accrued - self.burst)
+        rate = inf if rate is None else rate
+        if rate == self.rate:
+            return False
         was_limited = self.limited
-        self.rate = inf if rate is None else rate
-        self.burst = max(1.0, self.rate * BURST)
-        if self.limited and not was_limited:
+        if was_limited:
+            self._spent = max(self._spent, self._accrued - self.burst)
+        self.rate = rate
+        self.burst = max(1.0, rate * BURST)
+        if not was_limited:
             self._accrued = self._spent + self.burst
+        return True
 
     def spend(self, count: int, now: float) -> float:
         """Spend *count* bytes; return their place."""
@@ -187,28 +191,31 @@ class Gate:
 
 
 class Totals:
-    """The buckets that all connections of a factory share."""
+    """The buckets that all connections of a factory share.
 
-    __slots__ = ("receive", "send")
+    Attributes:
+        receive: the one for reading.
+        send: the one for sending.
+        limited: whether any of them has a rate.
+    """
+
+    __slots__ = ("_settings", "limited", "receive", "send")
 
     def __init__(self) -> None:
         self.receive = TokenBucket()
         self.send = TokenBucket()
+        self.limited = False
+        self._settings: Settings | None = None
 
     def change(self, settings: Settings) -> bool:
         """Take the rates of *settings*; say whether that changes anything."""
-        changed = False
-        rates = settings.receive_rate_total, settings.send_rate_total
-        for bucket, rate in zip((self.receive, self.send), rates, strict=True):
-            if bucket.rate != (inf if rate is None else rate):
-                bucket.change(rate)
-                changed = True
-        return changed
-
-    @property
-    def limited(self) -> bool:
-        """Whether any of them has a rate."""
-        return self.receive.limited or self.send.limited
+        if settings is self._settings:
+            return False  # as at each connection but the first
+        self._settings = settings
+        received = self.receive.change(settings.receive_rate_total)
+        sent = self.send.change(settings.send_rate_total)
+        self.limited = self.receive.limited or self.send.limited
+        return received or sent
 
 
 class Throttle:

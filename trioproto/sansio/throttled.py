@@ -73,12 +73,13 @@ class Throttled(Layered):
 
     def throttle_by(self, totals: Totals) -> None:
         """Keep to the rates of our settings and to *totals*, which may have changed."""
-        own = self.settings.receive_rate, self.settings.send_rate
-        if own == (None, None) and not totals.limited:
+        settings = self.settings
+        rates = totals.limited or settings.receive_rate or settings.send_rate
+        if not rates:
             if self.throttle is not None:
                 self._end_throttle(self.throttle)
         elif self.throttle is None:
-            self.throttle = Throttle(self.settings, totals)
+            self.throttle = Throttle(settings, totals)
             self.holds |= holds.THROTTLED
             self.note_change()
         elif self.holds & _WAITS:
