@@ -313,12 +313,15 @@ class Connection(Timed):
         self.holds &= ~holds.HANDSHAKING
         if self.state is State.OPENING:
             self._move(Event.READY)
+            if self.layer is not None:
+                self.waiting_since = self._driver.time()
+                self._opened_with = self.bytes_received
             self._set_watch()
             self._owner.opened(self)
             self.made = True
             self._call(self.protocol.connection_made)
         elif self.state < State.FLUSHING:
-            self.active_at = self._driver.time()
+            self._await_peer()
             self._phase_ends = inf
             self._set_fast_limit()
 

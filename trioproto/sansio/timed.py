@@ -91,22 +91,22 @@ class Timed(Layered):
             self.settings = settings
             if name == "callback_timeout":
                 self._busy_since = self._driver.time()
-            if self.state >= State.OPEN:
+            if State.OPEN <= self.state < State.LOST:
                 self._set_watch()
         self.active_at = self._driver.time()
         self.note_change()
 
     def _set_watch(self) -> None:
         """Have a watch if the settings ask for one."""
+        settings, received = self.settings, self.bytes_received
         if self.watch is not None:
-            self.watch.change(self.settings)
-        elif Watch.wanted(self.settings):
-            now = self._driver.time()
-            self.watch = Watch(self.settings, self.began_at, now, self.bytes_received)
+            self.watch.change(settings, self._driver.time(), received)
+        elif Watch.wanted(settings):
+            self.watch = Watch(settings, self.began_at, self._driver.time(), received)
 
     def _only_waiting_since(self) -> float:
         """Since when nothing was done but wait for the peer; ``inf`` if that is not so."""
-        busy = self.holds & holds.BUSY or not self._waits_for_peer()
+        busy = self._eof or self.holds & holds.BUSY or not self._waits_for_peer()
         return inf if busy else self.waiting_since
 
     def _look_after(self, watch: Watch, now: float) -> None:
@@ -116,6 +116,7 @@ class Timed(Layered):
             now,
             self._only_waiting_since(),
             self.bytes_received,
+            self.bytes_received != self._opened_with,
             lambda: self._ask(self.protocol.in_frame, None),
         )
         if isinstance(reason, AgeTimeout):
