@@ -104,6 +104,13 @@ class Timed(Layered):
         elif Watch.wanted(settings):
             self.watch = Watch(settings, self.began_at, self._driver.time(), received)
 
+    @property
+    def timed(self) -> bool:
+        """Whether a deadline may come up as soon as only the peer is waited for."""
+        if self.timeout is not None:
+            return True
+        return self.watch is not None and self.watch.due(self.waiting_since) < inf
+
     def _only_waiting_since(self) -> float:
         """Since when nothing was done but wait for the peer; ``inf`` if that is not so."""
         busy = self._eof or self.holds & holds.BUSY or not self._waits_for_peer()
