@@ -155,7 +155,7 @@ class Connection(Timed):
         if self.pending is not None:
             self.pending.close()
             self.pending = None
-        self.holds &= ~holds.BUSY
+        self.holds &= ~holds.CALLBACK
         self._input = None
         self._ask(self.protocol.detached, None)
         self._owner.closed(self)
@@ -328,7 +328,7 @@ class Connection(Timed):
     @property
     def stopped(self) -> bool:
         """Whether a receiver must not deliver its next frame now."""
-        stopping = holds.PAUSED | holds.SWITCHING | holds.STARTING
+        stopping = holds.PAUSED | holds.SWITCHING | holds.STARTING | holds.ALONE
         if self.state >= State.FLUSHING or self.holds & stopping:
             return True
         return self.buffered > self.settings.high_water and self.protocol.auto_pause

@@ -41,7 +41,11 @@ STARTING = 16384
 """A layer was put in, and what had arrived before it has not been looked at yet."""
 UNSETTLED = 32768
 """After a step the driver has more to see to than output; it sets this after each of its turns."""
+ALONE = 65536
+"""The running callback was given a time of its own: the next one has to be awaited alone."""
 
+CALLBACK = BUSY | ALONE
+"""What ends with an async callback."""
 NO_DELIVERY = PAUSED | HIGH_WATER | BUSY | STARTING
 """Nothing is handed to the protocol."""
 NO_READ = NO_DELIVERY | INPUT | FRAMES | DRAINING

@@ -116,8 +116,10 @@ class Settings:
             value = getattr(self, name)
             _require(value is None or value > 0, name, "above 0, or None")
         for name in ("close_timeout", "cleanup_timeout", "linger", "drain_grace", "drain_force"):
-            _require(getattr(self, name) >= 0, name, "at least 0")
-        _require(self.receive_window > 0, "receive_window", "above 0")
+            seconds: float | None = getattr(self, name)  # None: what set_timeout was given
+            _require(seconds is not None and seconds >= 0, name, "at least 0")
+        window: float | None = self.receive_window
+        _require(window is not None and window > 0, "receive_window", "above 0")
         limit = self.max_connections
         _require(limit is None or limit >= 1, "max_connections", "at least 1, or None")
         _require(self.at_limit in ("wait", "refuse"), "at_limit", '"wait" or "refuse"')

@@ -85,13 +85,17 @@ class Timed(Layered):
             raise ValueError(f"{name!r} is no deadline")
         changes: dict[str, Any] = {name: value}
         settings = replace(self.settings, **changes)
+        if self.state is State.LOST:
+            return
         if name == "idle_timeout":
             self.timeout = value  # often changed: no settings of its own for that
         else:
             self.settings = settings
             if name == "callback_timeout":
                 self._busy_since = self._driver.time()
-            if State.OPEN <= self.state < State.LOST:
+                if self.holds & holds.BUSY:
+                    self.holds |= holds.ALONE
+            if self.state >= State.OPEN:
                 self._set_watch()
         self.active_at = self._driver.time()
         self.note_change()
