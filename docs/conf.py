@@ -48,7 +48,10 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(trio|abc|collections|contextlib|enum|ipaddress|logging|os|pathlib)\..*"),
     ("py:.*", r"(socket|ssl|types|typing)\..*"),
-    ("py:.*", r"(.*\.)?(P|Address|BytesLike|CallbackResult|Ended|Endpoint|Target|PathLike|Cancelled)"),
+    (
+        "py:.*",
+        r"(.*\.)?(P|Address|BytesLike|CallbackResult|Ended|Endpoint|Target|PathLike|Cancelled)",
+    ),
     ("py:.*", r"(.*\.)?(FrameT|OnTooLong|SearchStrategy|TimeoutName|TLSContext|Width)"),
     ("py:.*", r"(.*\.)?(CollectorRegistry|Meter|Source)"),
     ("py:class", r"Awaitable|Callable|Iterable|SSLContext|pathlib\.Path"),

@@ -50,6 +50,12 @@ IN_MEMORY = ("memory", "listener", "tls_memory")
 SMALL = 4096  # bytes that a peer which does not read leaves room for, roughly
 ROOMY = 1 << 20
 MORE_THAN_FITS = 2 << 20  # more than the kernel takes, small buffers or not
+UNMARKED: dict[str, Any] = {  # output that waits pauses nothing
+    "high_water": 2 * MORE_THAN_FITS,
+    "max_buffered": 2 * MORE_THAN_FITS,
+    "write_timeout": None,
+    "idle_timeout": None,
+}
 
 
 class Service(ABC):

@@ -175,7 +175,7 @@ class SocketDriver(BaseDriver):
         connection = self.connection
         if self._interest != _READING or connection.counted:
             return False
-        return self.deadline_entry is not None or connection.timeout is None
+        return self.deadline_entry is not None or not connection.timed
 
     def offer(self) -> None:
         """Send what the kernel takes."""

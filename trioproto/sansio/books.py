@@ -34,6 +34,7 @@ class Books:
     __slots__ = (
         "_driver",
         "_fast_limit",
+        "_opened_with",
         "_phase_ends",
         "_quiesced",
         "active_at",
@@ -75,6 +76,7 @@ class Books:
         self.tls: TLSInfo | None = None
         self.proxy_header: Any = None
         self._fast_limit = -1
+        self._opened_with = 0
         self.active_at = self.began_at = self.waiting_since = driver.time()
         self.bytes_received = 0
         self.bytes_sent = 0

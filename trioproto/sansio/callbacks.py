@@ -203,7 +203,7 @@ class Callbacks(Transport):
         callback = self._running
         assert callback is not None
         self._running = None
-        self.holds &= ~holds.BUSY
+        self.holds &= ~holds.CALLBACK
         return callback
 
 

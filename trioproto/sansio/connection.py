@@ -157,7 +157,7 @@ class Connection(Timed):
         if self.pending is not None:
             self.pending.close()
             self.pending = None
-        self.holds &= ~holds.BUSY
+        self.holds &= ~holds.CALLBACK
         self._input = None
         self._ask(self.protocol.detached, None)
         self._owner.closed(self)
@@ -321,6 +321,9 @@ class Connection(Timed):
         if self.state is State.OPENING:
             self._move(Event.READY)
             self._driver.opened()
+            if self.layer is not None:
+                self.waiting_since = self._driver.time()
+                self._opened_with = self.bytes_received
             self._set_watch()
             self._owner.opened(self)
             if self.closing:
@@ -328,14 +331,14 @@ class Connection(Timed):
             self.made = True
             self._call(self.protocol.connection_made)
         elif self.state < State.FLUSHING:
-            self.active_at = self._driver.time()
+            self._await_peer()
             self._phase_ends = inf
             self._set_fast_limit()
 
     @property
     def stopped(self) -> bool:
         """Whether a receiver must not deliver its next frame now."""
-        stopping = holds.PAUSED | holds.SWITCHING | holds.STARTING
+        stopping = holds.PAUSED | holds.SWITCHING | holds.STARTING | holds.ALONE
         if self.state >= State.FLUSHING or self.holds & stopping:
             return True
         return self.buffered > self.settings.high_water and self.protocol.auto_pause

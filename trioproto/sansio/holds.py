@@ -47,7 +47,11 @@ RECEIVE_WAITS = 131072
 """Nothing is read for a while, so that the rate is kept; what was read is delivered."""
 SEND_WAITS = 262144
 """Nothing is sent for a while, so that the rate is kept."""
+ALONE = 524288
+"""The running callback was given a time of its own: the next one has to be awaited alone."""
 
+CALLBACK = BUSY | ALONE
+"""What ends with an async callback."""
 NO_DELIVERY = PAUSED | HIGH_WATER | BUSY | STARTING
 """Nothing is handed to the protocol."""
 NO_READ = NO_DELIVERY | INPUT | FRAMES | DRAINING

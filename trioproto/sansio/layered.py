@@ -42,6 +42,8 @@ RECORDS = 4096
 """Bytes that layers put around a read's or a send's worth of data, at most."""
 _NOT_SAID = -1
 """In place of the size of a farewell."""
+_SPOKEN = -1
+"""In place of a number of bytes that is compared: more than those of the opening have come."""
 
 
 class Layered(Sending):
@@ -213,8 +215,7 @@ class Layered(Sending):
         """Take what ``decode`` has returned, perhaps nothing."""
         if data:
             self._hold_input(data)
-            if self.watch is not None:
-                self.watch.heard()
+            self._opened_with = _SPOKEN  # it may have come together with the end of the opening
         self.advance()
         failure = self.layer.failure if self.layer is not None else None
         if failure is not None:

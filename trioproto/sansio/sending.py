@@ -106,7 +106,11 @@ class Sending(Callbacks):
         if self.state is State.READ_ENDED:
             self.active_at = now  # it can show no other activity than to take our bytes
         elif self._blocked_at != inf:
-            self.active_at = min(now, self.active_at + now - self._blocked_at)
+            waited = now - self._blocked_at
+            self.active_at = min(now, self.active_at + waited)
+            self.waiting_since = min(now, self.waiting_since + waited)
+            if self.watch is not None:
+                self.watch.stand_still(waited, now)
 
     # Files
 

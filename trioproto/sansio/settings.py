@@ -164,8 +164,10 @@ class Settings:
             rate = getattr(self, name)
             _require(rate is None or 0 < rate < inf, name, "above 0, or None")
         for name in _AT_LEAST_ZERO:
-            _require(getattr(self, name) >= 0, name, "at least 0")
-        _require(self.receive_window > 0, "receive_window", "above 0")
+            seconds: float | None = getattr(self, name)  # None: what set_timeout was given
+            _require(seconds is not None and seconds >= 0, name, "at least 0")
+        window: float | None = self.receive_window
+        _require(window is not None and window > 0, "receive_window", "above 0")
         _require(self.refusal_timeout > 0, "refusal_timeout", "above 0")
         for name in ("max_connections", "max_per_peer", "max_handshakes", "soft_limit"):
             limit = getattr(self, name)

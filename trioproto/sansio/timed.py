@@ -90,12 +90,16 @@ class Timed(Throttled):
             raise ValueError(f"{name!r} is no deadline")
         changes: dict[str, Any] = {name: value}
         settings = replace(self.settings, **changes)
+        if self.state is State.LOST:
+            return
         if name == "idle_timeout":
             self.timeout = value  # often changed: no settings of its own for that
         else:
             self.settings = settings
             if name == "callback_timeout":
                 self._busy_since = self._driver.time()
+                if self.holds & holds.BUSY:
+                    self.holds |= holds.ALONE
             if self.state >= State.OPEN:
                 self._set_watch()
         self.active_at = self._driver.time()
@@ -103,15 +107,22 @@ class Timed(Throttled):
 
     def _set_watch(self) -> None:
         """Have a watch if the settings ask for one."""
+        settings, received = self.settings, self.bytes_received
         if self.watch is not None:
-            self.watch.change(self.settings)
-        elif Watch.wanted(self.settings):
-            now = self._driver.time()
-            self.watch = Watch(self.settings, self.began_at, now, self.bytes_received)
+            self.watch.change(settings, self._driver.time(), received)
+        elif Watch.wanted(settings):
+            self.watch = Watch(settings, self.began_at, self._driver.time(), received)
+
+    @property
+    def timed(self) -> bool:
+        """Whether a deadline may come up as soon as only the peer is waited for."""
+        if self.timeout is not None:
+            return True
+        return self.watch is not None and self.watch.due(self.waiting_since) < inf
 
     def _only_waiting_since(self) -> float:
         """Since when nothing was done but wait for the peer; ``inf`` if that is not so."""
-        busy = self.holds & holds.BUSY or not self._waits_for_peer()
+        busy = self._eof or self.holds & holds.BUSY or not self._waits_for_peer()
         return inf if busy else self.waiting_since
 
     def _look_after(self, watch: Watch, now: float) -> None:
@@ -121,6 +132,7 @@ class Timed(Throttled):
             now,
             self._only_waiting_since(),
             self.bytes_received,
+            self.bytes_received != self._opened_with,
             lambda: self._ask(self.protocol.in_frame, None),
         )
         if isinstance(reason, AgeTimeout):

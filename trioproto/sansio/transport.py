@@ -318,8 +318,9 @@ class Transport(Books):
         """Change a deadline for this connection alone; the idle time starts again.
 
         ``max_age`` counts from the begin of the connection and ``first_byte_timeout``
-        from its opening, as before; a callback that runs has the new time from now on.
-        A handshake, a flush or a linger that has begun keeps its time.
+        from its opening, as before; a rate counts from now on, and a callback that runs
+        has the new time from now on. A handshake, a flush, a linger or the grace of an
+        old connection that has begun keeps its time. After the end this does nothing.
 
         Args:
             value: seconds (bytes a second for ``min_receive_rate``), or ``None``

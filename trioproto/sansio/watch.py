@@ -6,9 +6,11 @@ while the connection does nothing but wait for it.
 
 The rate is measured in windows. One counts if all of it was such waiting, and if
 a frame was unfinished at its begin and at its end: who has sent all that he had
-to say is idle, which has a deadline of its own. A protocol without frames cannot
-say where one ends, so there a window counts in which something came, if something
-had come in the one before.
+to say is idle, which has a deadline of its own. Short frames that come at a beat
+could be met in the middle both times, so after a window in which too little came
+there is a third look, off the beat. A protocol without frames cannot say where one
+ends, so there a window counts in which something came, if something had come in the
+one before.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from trioproto.sansio.errors import AgeTimeout, ConnectionClosed, FirstByteTimeo
 if TYPE_CHECKING:
     from trioproto.sansio.settings import Settings
 
-_HEARD = -1
-"""In place of a number of bytes: the first one has come."""
+_DOUBT = 0.382
+"""When the third look is, in windows: no simple fraction, which a beat could be in step with."""
 
 
 class Watch:
@@ -32,31 +34,31 @@ class Watch:
     Args:
         settings: the connection's.
         began_at: when it began.
-        now: when it was opened.
-        received: bytes that had come by then.
+        now: the time.
+        received: bytes that have come, ever.
 
-    Attributes:
-        aged: whether the connection has reached its age, and is about to end.
     """
 
     __slots__ = (
+        "_aged_at",
         "_began_at",
+        "_doubtful",
+        "_heard",
         "_in_frame",
-        "_opened_at",
-        "_opened_with",
         "_settings",
         "_window_at",
         "_window_with",
-        "aged",
     )
 
     def __init__(self, settings: Settings, began_at: float, now: float, received: int) -> None:
         self._settings = settings
         self._began_at = began_at
-        self._opened_at = now
-        self._opened_with = received
-        self.aged = False
-        self._begin_window(now, received, in_frame=False)
+        self._aged_at = inf
+        self._heard = False
+        self._window_at = now
+        self._window_with = received
+        self._in_frame = False
+        self._doubtful: PeerTooSlow | None = None
 
     @staticmethod
     def wanted(settings: Settings) -> bool:
@@ -64,13 +66,23 @@ class Watch:
         wanted = settings.first_byte_timeout, settings.min_receive_rate, settings.max_age
         return wanted != (None, None, None)
 
-    def change(self, settings: Settings) -> None:
-        """Take other settings, which count from the same moments."""
-        self._settings = settings
+    def change(self, settings: Settings, now: float, received: int) -> None:
+        """Take other settings, which count from the same moments; but another rate from now on."""
+        before, self._settings = self._settings, settings
+        if (before.min_receive_rate, before.receive_window) != (
+            settings.min_receive_rate,
+            settings.receive_window,
+        ):
+            self._begin_window(now, received, in_frame=False)
 
-    def heard(self) -> None:
-        """Take it that the first byte has come, together with the end of the opening."""
-        self._opened_with = _HEARD
+    @property
+    def aged(self) -> bool:
+        """Whether the connection has reached its age, and is about to end."""
+        return self._aged_at != inf
+
+    def stand_still(self, seconds: float, now: float) -> None:
+        """Take it that output has waited for *seconds*, in which the peer was not waited for."""
+        self._window_at = min(now, self._window_at + seconds)
 
     def due(self, waiting_since: float) -> float:
         """Return when to ``look``.
@@ -88,6 +100,7 @@ class Watch:
         now: float,
         waiting_since: float,
         received: int,
+        heard: bool,
         in_frame: Callable[[], bool | None],
     ) -> ConnectionClosed | None:
         """Return why the connection has to end, if it has.
@@ -99,55 +112,65 @@ class Watch:
             now: the time.
             waiting_since: as for ``due``.
             received: bytes that have come, ever.
+            heard: whether some of them came after the opening.
             in_frame: tells whether the peer is in the middle of a frame.
         """
         if self._age_due() <= now:
-            self.aged = True
+            if not self.aged:
+                self._aged_at = now
             return AgeTimeout(self._settings.max_age or 0)
         if self._first_byte_due(waiting_since) <= now:
-            if received == self._opened_with:
+            if not heard:
                 return FirstByteTimeout(self._settings.first_byte_timeout or 0)
-            self.heard()
+            self._heard = True
         if self._window_due(waiting_since) <= now:
             return self._end_window(now, waiting_since, received, in_frame())
         return None
 
     def _age_due(self) -> float:
         max_age = self._settings.max_age
-        if max_age is None:
-            return inf
-        return self._began_at + max_age + (self._settings.drain_grace if self.aged else 0)
+        if self.aged:
+            return self._aged_at + self._settings.drain_grace
+        return inf if max_age is None else self._began_at + max_age
 
     def _first_byte_due(self, waiting_since: float) -> float:
         timeout = self._settings.first_byte_timeout
-        if timeout is None or self._opened_with == _HEARD:
-            return inf
-        return max(self._opened_at, waiting_since) + timeout
+        return inf if timeout is None or self._heard else waiting_since + timeout
 
     def _window_due(self, waiting_since: float) -> float:
         if self._settings.min_receive_rate is None:
             return inf
-        return max(self._window_at, waiting_since) + self._settings.receive_window
+        lasts = self._settings.receive_window
+        if self._doubtful is not None:
+            lasts += lasts * _DOUBT
+        return max(self._window_at, waiting_since) + lasts
 
     def _end_window(
         self, now: float, waiting_since: float, received: int, in_frame: bool | None
     ) -> PeerTooSlow | None:
-        """End the window and begin the next; return what is wrong with it, if anything."""
+        """Look at what came; begin the next window; return what is wrong, if anything."""
+        whole = waiting_since <= self._window_at
+        if self._doubtful is not None:
+            slow = self._doubtful if whole and in_frame else None
+        elif whole and self._in_frame:
+            slow = self._too_slow(now, received)
+            if slow is not None and in_frame:
+                self._doubtful = slow
+                return None
+        else:
+            slow = None
+        going_on = received > self._window_with if in_frame is None else in_frame
+        self._begin_window(now, received, in_frame=going_on)
+        return slow if going_on else None
+
+    def _too_slow(self, now: float, received: int) -> PeerTooSlow | None:
         rate = self._settings.min_receive_rate or 0
         came = received - self._window_with
         lasted = now - self._window_at
-        if in_frame is None:
-            in_frame = came > 0
-        slow = (
-            waiting_since <= self._window_at
-            and self._in_frame
-            and in_frame
-            and came < rate * lasted
-        )
-        self._begin_window(now, received, in_frame=in_frame)
-        return PeerTooSlow(came, lasted, rate) if slow else None
+        return PeerTooSlow(came, lasted, rate) if came < rate * lasted else None
 
     def _begin_window(self, now: float, received: int, *, in_frame: bool) -> None:
         self._window_at = now
         self._window_with = received
         self._in_frame = in_frame
+        self._doubtful = None
