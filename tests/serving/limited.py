@@ -7,8 +7,9 @@ from typing import Any
 
 import trio
 
+from tests.behaviour.drivers import SocketPeer, tcp_pair
 from tests.behaviour.peers import Peer
-from tests.serving.conversations import settle
+from tests.serving.conversations import dialled, settle
 from trioproto import Factory, Protocol
 from trioproto.runtime.admission import Admission
 
@@ -71,3 +72,10 @@ class TriesLater(Protocol):
     def connection_made(self) -> Any:
         self.transport.write(REFUSAL)
         self.transport.close()
+
+
+def stream_pair() -> tuple[SocketPeer, trio.SocketStream]:
+    """Make a peer, and the stream to be given to ``handle``."""
+    client, server_end = tcp_pair(None)
+    dialled.append(SocketPeer(client))
+    return dialled[-1], trio.SocketStream(trio.socket.from_stdlib_socket(server_end))

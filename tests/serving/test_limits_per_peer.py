@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.behaviour.drivers import SocketPeer, tcp_pair
+from tests.behaviour.drivers import SocketPeer
 from tests.behaviour.peers import Peer
 from tests.behaviour.pipes import QueueListener
 from tests.endpoints.sockets import dial_unix
@@ -21,6 +21,7 @@ from tests.serving.limited import (
     ends,
     greeted,
     held,
+    stream_pair,
 )
 from tests.serving.test_listeners import offer
 from trioproto import Factory, Server, open_server
@@ -210,10 +211,9 @@ async def test_streams_given_to_handle_are_counted_too() -> None:
     async with factory, trio.open_nursery() as nursery:
         peers = []
         for _ in range(2):
-            client, server_end = tcp_pair(None)
-            stream = trio.SocketStream(trio.socket.from_stdlib_socket(server_end))
+            peer, stream = stream_pair()
             nursery.start_soon(factory.handle, stream)
-            peers.append(SocketPeer(client))
+            peers.append(peer)
             await settle()
         assert await greeted(peers[0])
         assert (await ends(peers[1]))[0] == b""
@@ -288,17 +288,13 @@ async def test_a_flood_from_one_address_keeps_nobody_else_out() -> None:
     ],
 )
 async def test_outside_of_a_scope_no_limit_can_be_kept(limit: dict[str, int]) -> None:
-    client, server_end = tcp_pair(None)
-    with client, trio.fail_after(5), pytest.raises(RuntimeError, match="limits"):
-        await Factory(Greeter, **limit).handle(
-            trio.SocketStream(trio.socket.from_stdlib_socket(server_end))
-        )
+    _, stream = stream_pair()
+    with trio.fail_after(5), pytest.raises(RuntimeError, match="limits"):
+        await Factory(Greeter, **limit).handle(stream)
 
 
 async def test_without_a_limit_no_scope_is_needed() -> None:
-    client, server_end = tcp_pair(None)
-    with client, trio.fail_after(5):
-        client.close()
-        await Factory(Greeter, max_connections=None).handle(
-            trio.SocketStream(trio.socket.from_stdlib_socket(server_end))
-        )
+    peer, stream = stream_pair()
+    await peer.aclose()
+    with trio.fail_after(5):
+        await Factory(Greeter, max_connections=None).handle(stream)

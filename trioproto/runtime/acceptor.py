@@ -30,9 +30,9 @@ from trioproto.sansio.addresses import Address, TCPAddress, address_from_sockadd
 
 if TYPE_CHECKING:
     from trioproto.layers.opening import Opening
-    from trioproto.runtime.admission import Slot
     from trioproto.runtime.poller import Poller
     from trioproto.runtime.scope import Scope
+    from trioproto.runtime.slots import Slot
 
 logger = logging.getLogger("trioproto")
 
@@ -137,9 +137,11 @@ class SocketAcceptor:
         admission = self._doorman.scope.admission
         handshake = self._opening.layers is not None
         exhausted: OSError | None = None
-        for _ in range(_BURST):
+        for number in range(_BURST):
             slot = admission.try_slot(handshake=handshake)
             if slot is None:
+                if number:
+                    return  # perhaps nobody is there any more, who would have to wait
                 slot = await admission.wait_slot(handshake=handshake)
             taken = False
             try:
