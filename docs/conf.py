@@ -42,7 +42,10 @@ napoleon_custom_sections = ["Returns"]  # as it is written, not as "type: what"
 nitpicky = True
 # Other projects' names, and our own type variables and aliases, have no page here.
 nitpick_ignore_regex = [
-    ("py:.*", r"(trio|abc|collections|contextlib|enum|ipaddress|os|socket|ssl|types|typing)\..*"),
+    (
+        "py:.*",
+        r"(trio|abc|collections|contextlib|enum|ipaddress|os|pathlib|socket|ssl|types|typing)\..*",
+    ),
     ("py:.*", r"(.*\.)?(P|Address|BytesLike|CallbackResult|Endpoint|Target|PathLike|Cancelled)"),
     ("py:.*", r"(.*\.)?(FrameT|OnTooLong|SearchStrategy|TimeoutName|TLSContext|Width)"),
     ("py:class", r"Awaitable|Callable|Iterable|SSLContext"),

@@ -47,13 +47,17 @@ class CountingFactory(Factory):
 
 def main() -> None:
     parser = options("limited_echo", __doc__)
-    parser.add_argument("--max-connections", metavar="N", type=int, default=100)
+    parser.set_defaults(max_connections=100)
     parser.add_argument("--howto", action="store_true", help="count in the protocol")
     args = parser.parse_args()
     if args.max_connections < 1:
         parser.error("--max-connections must be at least 1")
-    make_factory = CountingFactory if args.howto else limited_factory
-    run(make_factory(args.max_connections), args)
+    if args.howto:
+        factory: Factory = CountingFactory(args.max_connections)
+        args.max_connections = None
+    else:
+        factory = limited_factory(args.max_connections)
+    run(factory, args)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@ from trioproto import endpoints, errors, events, framing, layers
 from trioproto.layers.proxy_header import ProxyHeader
 from trioproto.runtime.channel import FrameChannel
 from trioproto.runtime.client import connect
+from trioproto.runtime.drain import DrainedConnection, DrainReport
 from trioproto.runtime.factory import Factory
 from trioproto.runtime.reconnect import Reconnector, stay_connected
 from trioproto.runtime.run import run, run_protocol
-from trioproto.runtime.scope import DrainReport
 from trioproto.runtime.server import Server, open_server, serve
+from trioproto.runtime.traffic_files import TrafficFiles
 from trioproto.sansio.addresses import (
     Address,
     Credentials,
@@ -22,6 +23,7 @@ from trioproto.sansio.protocol import Protocol
 from trioproto.sansio.settings import Settings
 from trioproto.sansio.subscriptions import Subscription
 from trioproto.sansio.tls_info import ServerContexts, TLSInfo
+from trioproto.sansio.traffic_log import TrafficLog
 from trioproto.sansio.transport import Transport
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "ConnectionInfo",
     "Credentials",
     "DrainReport",
+    "DrainedConnection",
     "Factory",
     "FrameChannel",
     "Protocol",
@@ -41,6 +44,8 @@ __all__ = [
     "Subscription",
     "TCPAddress",
     "TLSInfo",
+    "TrafficFiles",
+    "TrafficLog",
     "Transport",
     "UnixAddress",
     "UnknownAddress",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 from trioproto.layers.tls import TLSLayer
 from trioproto.sansio.callbacks import unwrap
 from trioproto.sansio.connection import Connection
+from trioproto.sansio.connection_info import class_name
 from trioproto.sansio.error_log import ErrorLog
 from trioproto.sansio.errors import CallbackError, OutboundOverflow
 from trioproto.sansio.monitor import REFUSED_BY_PROTOCOL, Monitor
@@ -283,6 +284,12 @@ class Factory(Generic[P]):
             reason = CallbackError(self.soft_limit_reached.__qualname__)
             reason.__cause__ = exc
             self.report(None, reason)
+
+    def callback_slow(self, protocol: Protocol, peer: Address, seconds: float) -> None:
+        """Log, and tell, that user code has kept everything else waiting."""
+        name = class_name(protocol)
+        self._error_log.slow(name, peer, seconds)
+        self._monitor.callback_slow(name, peer, seconds)
 
     def opening_failed(self, peer: Address, reason: ConnectionClosed) -> None:
         """Log that a connection ended before it was open because of its peer."""

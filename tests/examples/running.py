@@ -99,13 +99,15 @@ class Example(Program):
 
 @contextmanager
 def example(name: str, *arguments: str) -> Iterator[Example]:
-    """Run an example; after the body it must end well and have nothing more to say."""
+    """Run an example; after the body it must end well, and may only tell of its drain."""
     program = Example(name, *arguments)
     try:
         yield program
         if not program.asked_to_end:
             program.signal(signal.SIGTERM)
-        assert program.finish() == (0, "", "")
+        status, out, err = program.finish()
+        assert (status, err) == (0, "")
+        assert [each for each in out.splitlines() if not each.startswith("drain")] == []
     finally:
         program.discard()
 

@@ -17,11 +17,12 @@ from tests.runtime.standins import Standin, Steps, work
 from trioproto import Factory
 from trioproto.runtime.driver import PATIENCE
 from trioproto.runtime.flusher import LONGEST_PASS, Flusher
+from trioproto.runtime.watchdog import Watchdog
 
 
 @asynccontextmanager
 async def running() -> AsyncIterator[Flusher]:
-    flusher = Flusher()
+    flusher = Flusher(Watchdog(Factory()))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(flusher.run)
         await wait_all_tasks_blocked()
@@ -40,7 +41,7 @@ async def test_each_marked_one_gets_one_turn_in_order() -> None:
 
 
 async def test_what_is_marked_before_it_runs_is_not_forgotten() -> None:
-    flusher, driver = Flusher(), Standin()
+    flusher, driver = Flusher(Watchdog(Factory())), Standin()
     flusher.mark(driver)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(flusher.run)
@@ -144,7 +145,7 @@ async def test_a_busy_one_waits_until_it_pauses_in_its_writing() -> None:
 
 
 async def test_the_flusher_can_be_cancelled_while_it_has_marks() -> None:
-    flusher = Flusher()
+    flusher = Flusher(Watchdog(Factory()))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(flusher.run)
         await wait_all_tasks_blocked()

@@ -14,8 +14,10 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.runtime.standins import PollStandin, Steps, work
+from trioproto import Factory
 from trioproto.runtime.flusher import LONGEST_PASS, Flusher
 from trioproto.runtime.poller import BATCH, Poller
+from trioproto.runtime.watchdog import Watchdog
 
 READING = EPOLLIN | EPOLLRDHUP
 
@@ -55,7 +57,8 @@ async def running(poller: Poller) -> AsyncIterator[None]:
 
 @pytest.fixture
 def poller() -> Iterator[Poller]:
-    made = Poller(Flusher())
+    watchdog = Watchdog(Factory())
+    made = Poller(Flusher(watchdog), watchdog)
     yield made
     made.close()
 
@@ -214,8 +217,9 @@ async def test_without_events_the_poller_sleeps(poller: Poller, sockets: Sockets
 
 
 async def test_writes_made_in_a_batch_are_flushed_at_its_end(sockets: Sockets) -> None:
-    flusher = Flusher()
-    made = Poller(flusher)
+    watchdog = Watchdog(Factory())
+    flusher = Flusher(watchdog)
+    made = Poller(flusher, watchdog)
     order: list[str] = []
 
     class Marks(PollStandin):

@@ -18,6 +18,7 @@ LIMITS = (
     "min_receive_rate",
     "write_timeout",
     "callback_timeout",
+    "slow_callback",
     "max_age",
     "max_accept_rate",
     "refuse_after",
@@ -52,6 +53,7 @@ BAD = [
     ("callback_errors", "ignore"),
     ("refusal", "go away"),
     ("refusal", bytearray(b"go away")),
+    ("traffic_log", True),
 ]
 
 EDGES = [
@@ -86,7 +88,7 @@ def test_what_is_just_allowed_is_allowed(values: dict[str, Any]) -> None:
 
 def test_there_is_a_setting_for_each_documented_name_and_no_other() -> None:
     others = {"at_limit", "refusal", "backlog", "tcp_nodelay", "keepalive"}
-    others |= {"require_close_notify", "receive_window"}
+    others |= {"require_close_notify", "receive_window", "traffic_log"}
     others |= {"ipv4_prefix", "ipv6_prefix", "refusal_timeout"}
     names = {field.name for field in fields(Settings)}
     assert names == {*SIZES, *LIMITS, *TIMES, *COUNTS, *others, "callback_errors"}

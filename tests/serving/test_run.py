@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
@@ -25,7 +26,7 @@ SERVER = """
 
     class Holds(Polite):
         def quiesce(self):
-            print("draining", flush=True)
+            print("quiescing", flush=True)
 
     class Counts(trioproto.Factory):
         def start_factory(self):
@@ -51,6 +52,10 @@ class Running:
         line = self.stdout.readline().rstrip("\n")
         assert line.startswith(expected), line + self.stderr.read()
         return line
+
+    def says_both(self, *expected: str) -> None:
+        """In either order: the tasks that say so run side by side."""
+        assert {self.stdout.readline().rstrip("\n") for _ in expected} == set(expected)
 
     def connect(self, line: str) -> socket.socket:
         prefix, _, port = line.rpartition(":")
@@ -88,6 +93,8 @@ def test_one_signal_drains_and_the_status_is_zero(number: int) -> None:
         with running.connect(running.says("listening on")) as client:
             running.process.send_signal(number)
             assert client.recv(10) == b""
+        running.says("draining: 1 connection left")
+        running.says("drained: 1 finished, 0 cancelled, 0 aborted")
         assert running.ends() == (0, "stopped\nreturned None\n", "")
 
 
@@ -97,11 +104,25 @@ def test_a_second_signal_cancels_and_the_status_says_so(number: int, status: int
         running.says("started")
         with running.connect(running.says("listening on")) as client:
             running.process.send_signal(signal.SIGTERM)
-            running.says("draining")
+            running.says_both("draining: 1 connection left", "quiescing")
             running.process.send_signal(number)
             with pytest.raises(ConnectionResetError):
                 client.recv(10)
         assert running.ends() == (status, "stopped\n", "")
+
+
+def test_every_second_it_says_how_many_connections_are_left() -> None:
+    with server("Holds", f"{LOOPBACK!r}, grace=1.5, force=0") as running:
+        running.says("started")
+        address = running.says("listening on")
+        with running.connect(address) as first, running.connect(address):
+            running.process.send_signal(signal.SIGINT)
+            said = sorted(running.says("") for _ in range(3))
+            assert said == ["draining: 2 connections left", "quiescing", "quiescing"]
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            first.close()  # which resets it: reading is paused, but that is noticed
+            running.says("draining: 1 connection left")
+            running.says("drained: 1 finished, 0 cancelled, 1 aborted")
 
 
 def test_each_bound_address_is_printed_on_its_own_line() -> None:
@@ -120,7 +141,9 @@ def test_grace_and_force_are_taken() -> None:
         running.says("started")
         with running.connect(running.says("listening on")):
             running.process.send_signal(signal.SIGINT)
-            running.says("draining")
+            running.says_both("draining: 1 connection left", "quiescing")
+            running.says("drained: 0 finished, 0 cancelled, 1 aborted")
+            assert running.says("aborted: tcp:127.0.0.1:").endswith(", __main__.Holds")
             status, out, err = running.ends()
         assert (status, out, err) == (0, "stopped\nreturned None\n", "")
 

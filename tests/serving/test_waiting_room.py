@@ -167,6 +167,7 @@ async def test_streams_wait_as_sockets_do(autojump_clock: MockClock) -> None:
         assert await second.receive_exactly(5) == b"hello"
         assert await ends(third) == (REFUSAL, "eof")
         await second.aclose()
+        await third.aclose()
         await settle()
         check_at_rest(factory, admission_of(factory))
 

@@ -108,6 +108,7 @@ class SocketAcceptor:
     ) -> None:
         self.address = address_from_sockaddr(sock.getsockname())
         self._opening = opening
+        self._handshake = opening.layers is not None
         self._doorman = doorman
         self._socket = sock
         self._poller = doorman.scope.poller  # now, while there are descriptors left
@@ -129,36 +130,61 @@ class SocketAcceptor:
                 await trio.lowlevel.wait_readable(self._socket)
                 await self._accept_burst()
         finally:
+            if self._doorman.scope.draining:
+                self._accept_queued()
             self._drop_spare()
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
 
     async def _accept_burst(self) -> None:
+        """Accept until nobody is there, or somebody else should have a turn."""
         admission = self._doorman.scope.admission
-        handshake = self._opening.layers is not None
         exhausted: OSError | None = None
         for number in range(_BURST):
-            slot = admission.try_slot(handshake=handshake)
+            slot = admission.try_slot(handshake=self._handshake)
             if slot is None:
                 if number:
                     return  # perhaps nobody is there any more, who would have to wait
-                slot = await admission.wait_slot(handshake=handshake)
-            taken = False
+                slot = await admission.wait_slot(handshake=self._handshake)
             try:
-                taken = self._accept_one(slot)
+                self._accept_in(slot)
             except BlockingIOError:
                 return
             except OSError as exc:
-                if exc.errno in _EXHAUSTED:
-                    exhausted = exc
-                elif exc.errno not in _ONE_CONNECTION:
+                if exc.errno not in _EXHAUSTED:
                     raise
-            finally:
-                if not taken:
-                    slot.release()
+                exhausted = exc
             if exhausted is not None:
                 await self._shed(exhausted)
                 return
+
+    def _accept_queued(self) -> None:
+        """Accept those who wait, as far as there are slots, before their queue is reset."""
+        admission = self._doorman.scope.admission
+        for _ in range(self._doorman.scope.factory.settings.backlog):
+            slot = admission.try_slot(handshake=self._handshake)
+            if slot is None:
+                return
+            try:
+                self._accept_in(slot)
+            except OSError:
+                return
+
+    def _accept_in(self, slot: Slot) -> None:
+        """Accept one connection for *slot*, or give it back.
+
+        Raises:
+            OSError: nobody is there, or it concerns more than one connection.
+        """
+        taken = False
+        try:
+            taken = self._accept_one(slot)
+        except OSError as exc:
+            if exc.errno not in _ONE_CONNECTION:
+                raise
+        finally:
+            if not taken:
+                slot.release()
 
     def _accept_one(self, slot: Slot) -> bool:
         """Accept one connection; return whether *slot* has gone with it."""
@@ -222,6 +248,7 @@ class StreamAcceptor:
         opening: Opening,
     ) -> None:
         self._opening = opening
+        self._handshake = opening.layers is not None
         self._doorman = doorman
         self._listener = listener
 
@@ -247,10 +274,9 @@ class StreamAcceptor:
                 raise
             return True
         admission = self._doorman.scope.admission
-        handshake = self._opening.layers is not None
-        slot = admission.try_slot(handshake=handshake)
+        slot = admission.try_slot(handshake=self._handshake)
         if slot is None:
             async with closed_if_raised(stream, _CLOSE_TIME):
-                slot = await admission.wait_slot(handshake=handshake)
+                slot = await admission.wait_slot(handshake=self._handshake)
         self._doorman.admit_stream(stream, self._opening, slot)
         return True

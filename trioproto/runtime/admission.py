@@ -20,7 +20,7 @@ import trio
 
 from trioproto.layers.networks import peer_group
 from trioproto.runtime.accept_rate import AcceptRate
-from trioproto.runtime.slots import CountedSlot, Slot, WaitingSlot
+from trioproto.runtime.slots import UNCOUNTED, CountedSlot, Slot, WaitingSlot
 
 if TYPE_CHECKING:
     from trioproto.factory import Factory
@@ -52,6 +52,7 @@ class Admission:
         self._in_kernel: set[trio.CancelScope] = set()
         self._in_force = self.settings
         self._suspended: trio.Event | None = None
+        self._over = False
         self._alarms: dict[str, float] = {}
         self.configure()
 
@@ -98,12 +99,15 @@ class Admission:
 
         Returns:
             a place that was waited for, or one that the accepted connection has to
-            wait for, or one that says that it is refused.
+            wait for, or one that says that it is refused. When all is over, one that
+            is none: the connection is to be closed.
         """
         await trio.lowlevel.checkpoint()
         while True:
             while self._suspended is not None:
                 await self._suspended.wait()
+            if self._over:
+                return UNCOUNTED
             slot = self.try_slot(handshake=handshake)
             if slot is not None:
                 return slot
@@ -232,21 +236,29 @@ class Admission:
 
     # Letting nobody in
 
-    def suspend(self) -> None:
-        """Let nobody in: newcomers wait, whatever the settings say."""
-        if self._suspended is None:
-            self._suspended = trio.Event()
-
-    def resume(self) -> None:
-        """Let them in again."""
+    def suspend(self) -> bool:
+        """Let nobody in: newcomers wait, whatever the settings say. Return whether that is new."""
         if self._suspended is not None:
-            self._suspended.set()
-            self._suspended = None
+            return False
+        self._suspended = trio.Event()
+        return True
+
+    def resume(self) -> bool:
+        """Let them in again. Return whether that is new."""
+        if self._suspended is None:
+            return False
+        self._suspended.set()
+        self._suspended = None
+        return True
 
     def turn_away(self) -> None:
-        """Refuse those who were accepted and wait."""
+        """Let nobody wait any more: those who do are refused, or get a place that is none."""
+        self._over = True
+        self.resume()
         for slot in list(self.waiting):
             slot.turn_away()
+        for scope in self._in_kernel:
+            scope.cancel()
 
 
 def _tokens(limit: int | None) -> float:

@@ -149,7 +149,7 @@ class BaseDriver(Files):
     # Before there is a connection
 
     async def _wait_for(self, slot: Slot) -> None:
-        """Have the place, or know that the peer is refused; if this raises, the stream is closed."""
+        """Have the place, or be refused; if this raises, the stream is closed."""
         try:
             await slot.wait()
         except BaseException:
@@ -326,7 +326,7 @@ class BaseDriver(Files):
         connection.tell = False
         self.scope.deadlines.disarm(self)
         await self._close(reset=connection.broken)
-        connection.report_lost()
+        self.scope.watchdog.watch(self, connection.report_lost)
         last = connection.take_pending()
         try:
             if last is not None:
@@ -372,7 +372,7 @@ class BaseDriver(Files):
 
     def deadline_passed(self, now: float) -> None:
         """Take a turn given by the deadlines."""
-        self.context.run(self._timeout_turn, now)
+        self.scope.watchdog.watch(self, self.context.run, self._timeout_turn, now)
 
     def _timeout_turn(self, now: float) -> None:
         self.connection.tell = False
@@ -389,6 +389,10 @@ class BaseDriver(Files):
                 self.scope.flusher.mark_busy(self)
             else:
                 self.scope.flusher.mark(self)
+
+    def step_took(self, seconds: float) -> None:
+        """Tell, if it was too long."""
+        self.scope.watchdog.look(self, seconds)
 
     def still_writing(self) -> bool:
         """Whether a running callback has written since this was last asked.

@@ -13,6 +13,7 @@ from trioproto.factory import Factory as PureFactory
 from trioproto.factory import P
 from trioproto.layers.opening import PLAIN, Opening
 from trioproto.layers.tls import TLSLayer
+from trioproto.runtime.drain import drain
 from trioproto.runtime.groups import ungrouped, users_block
 from trioproto.runtime.scope import Scope, open_scope
 from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
@@ -123,7 +124,7 @@ class Factory(PureFactory[P]):  # noqa: D101
                 with users_block():
                     yield scope
                 grace = trio.CancelScope(deadline=trio.current_time() + settings.drain_grace)
-                await scope.drain(grace, settings.drain_force)
+                await drain(scope, grace, settings.drain_force)
 
     @asynccontextmanager
     async def open_scope(self) -> AsyncIterator[Scope]:

@@ -22,6 +22,7 @@ import trio
 
 if TYPE_CHECKING:
     from trioproto.runtime.driver import BaseDriver
+    from trioproto.runtime.watchdog import Watchdog
 
 LONGEST_PASS = 0.005
 """Seconds without a checkpoint, after which the rest of a round waits a tick."""
@@ -30,7 +31,8 @@ LONGEST_PASS = 0.005
 class Flusher:
     """The connections of one scope that want a turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, watchdog: Watchdog) -> None:
+        self._watchdog = watchdog
         self._marked: list[BaseDriver] = []
         self._busy: list[BaseDriver] = []
         self._task: trio.lowlevel.Task | None = None
@@ -87,11 +89,15 @@ class Flusher:
         marked, self._marked = self._marked, []
         ends = perf_counter() + LONGEST_PASS
         done = 0
+        before = ends - LONGEST_PASS
         for driver in marked:
             driver.take_turn()
             done += 1
-            if perf_counter() > ends:
+            after = perf_counter()
+            if after > ends:
+                self._watchdog.look(driver, after - before)
                 break
+            before = after
         if done < len(marked):
             self._marked = marked[done:] + self._marked
         if self._marked:

@@ -24,6 +24,7 @@ from trioproto.runtime.flusher import LONGEST_PASS, Flusher
 
 if TYPE_CHECKING:
     from trioproto.runtime.socket_driver import SocketDriver
+    from trioproto.runtime.watchdog import Watchdog
 
 BATCH = 64
 """Events in one pass."""
@@ -35,11 +36,12 @@ SUPPORTED = hasattr(select, "epoll")
 class Poller:
     """The sockets of one scope and their drivers."""
 
-    def __init__(self, flusher: Flusher) -> None:
+    def __init__(self, flusher: Flusher, watchdog: Watchdog) -> None:
         self._epoll = select.epoll()
         self._drivers: dict[int, SocketDriver] = {}
         self._left: list[tuple[int, int]] = []
         self._flusher = flusher
+        self._watchdog = watchdog
 
     def register(self, fd: int, driver: SocketDriver, events: int) -> None:
         """Watch a descriptor."""
@@ -92,11 +94,17 @@ class Poller:
         drivers = self._drivers
         events, self._left = self._left, []
         done = 0
+        before = ends - LONGEST_PASS
         for fd, mask in events:
-            if fd in drivers:  # it may have gone by an event before
-                drivers[fd].event(mask, now)
+            driver = drivers.get(fd)
+            if driver is not None:  # it may have gone by an event before
+                driver.event(mask, now)
             done += 1
-            if perf_counter() > ends:
+            after = perf_counter()
+            if after > ends:
+                if driver is not None:
+                    self._watchdog.look(driver, after - before)
                 self._left = events[done:]
                 break
+            before = after
         return done

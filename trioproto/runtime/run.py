@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any, TextIO
 
 import trio
 
@@ -14,11 +14,18 @@ from trioproto.runtime.factory import Factory, FactoryOfOne
 from trioproto.runtime.groups import ungrouped
 from trioproto.runtime.server import Endpoint, Server, open_server
 from trioproto.runtime.user_code import closed_if_raised
-from trioproto.sansio.addresses import Address
 from trioproto.sansio.errors import ConnectionClosed
 from trioproto.sansio.protocol import Protocol, check_protocol
 from trioproto.sansio.settings import Settings
 from trioproto.sansio.tls_info import TLSContext
+
+if TYPE_CHECKING:
+    from trioproto.runtime.drain import DrainReport
+
+_TELL_EVERY = 1.0
+"""Seconds between two lines that tell of a drain."""
+_TELL_MOST = 20
+"""Connections that are named at its end, of those that did not finish."""
 
 
 def run(
@@ -31,7 +38,8 @@ def run(
 
     Prints each bound address on a line of its own when ready; on standard error
     if standard output is a connection (``stdio:``). The first signal drains,
-    after which this returns; a second one cancels.
+    after which this returns; a second one cancels. If connections were open, it
+    prints every second how many are left, and at the end what became of them.
 
     Raises:
         SystemExit: after a second signal: 130 for SIGINT, 143 for SIGTERM.
@@ -55,36 +63,61 @@ async def _serve_until_signal(
     force: float | None,
 ) -> int | None:
     """Serve, and return the number of the second signal, or ``None``."""
-    second: list[int] = []
+    seen: list[int] = []
     with ungrouped(), trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             async with open_server(factory, *endpoints, grace=grace, force=force) as server:
-                _announce(server.addresses)
-                nursery.start_soon(_obey, signals, server, nursery.cancel_scope, second)
+                # Not on standard output if that is a connection.
+                file = sys.stderr if STDIO in server.addresses else sys.stdout
+                _say(file, *(f"listening on {at}" for at in server.addresses if at != STDIO))
+                nursery.start_soon(_obey, signals, seen, server, nursery, file)
                 await server.wait_closed()
+                if seen:
+                    _say(file, *_told(await server.drain()))
             nursery.cancel_scope.cancel()
-    return second[0] if second else None
-
-
-def _announce(addresses: tuple[Address, ...]) -> None:
-    """Print what was bound; not on standard output if that is a connection."""
-    file = sys.stderr if STDIO in addresses else sys.stdout
-    for address in addresses:
-        if address != STDIO:
-            print(f"listening on {address}", file=file, flush=True)
+    return seen[1] if len(seen) > 1 else None
 
 
 async def _obey(
     signals: AsyncIterator[int],
+    seen: list[int],
     server: Server[Any],
-    cancel_scope: trio.CancelScope,
-    second: list[int],
+    nursery: trio.Nursery,
+    file: TextIO,
 ) -> None:
     """Drain at the first signal, cancel at the second."""
-    await anext(signals)
+    seen.append(await anext(signals))
     server.stop()
-    second.append(await anext(signals))
-    cancel_scope.cancel()
+    nursery.start_soon(_tell_who_is_left, server, file)
+    seen.append(await anext(signals))
+    nursery.cancel_scope.cancel()
+
+
+async def _tell_who_is_left(server: Server[Any], file: TextIO) -> None:
+    """Say how many connections are left to be drained, as long as there are some."""
+    while left := len(server.connections):
+        _say(file, f"draining: {left} connection{'s' * (left != 1)} left")
+        await trio.sleep(_TELL_EVERY)
+
+
+def _told(report: DrainReport) -> Iterator[str]:
+    """Tell how a drain has ended, and for whom not well."""
+    if not report.connections:
+        return
+    yield (
+        f"drained: {report.finished} finished, {report.cancelled} cancelled, "
+        f"{report.aborted} aborted"
+    )
+    hurt = [each for each in report.connections if each.ended != "finished"]
+    for each in hurt[:_TELL_MOST]:
+        yield f"{each.ended}: {each.peer}, {each.protocol}"
+    if len(hurt) > _TELL_MOST:
+        yield f"and {len(hurt) - _TELL_MOST} more"
+
+
+def _say(file: TextIO, *lines: str) -> None:
+    for line in lines:
+        print(line, file=file, flush=True)
 
 
 async def run_protocol(

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -23,29 +22,13 @@ from trioproto.runtime.deadlines import Deadlines
 from trioproto.runtime.flusher import Flusher
 from trioproto.runtime.poller import Poller
 from trioproto.runtime.user_code import shielded
-from trioproto.sansio import holds
-from trioproto.sansio.errors import ServerCancelled, ServerDraining
-from trioproto.sansio.lifecycle import State
+from trioproto.runtime.watchdog import Watchdog
+from trioproto.sansio.errors import ServerCancelled
 
 if TYPE_CHECKING:
     from trioproto.factory import Factory
     from trioproto.runtime.driver import BaseDriver
     from trioproto.sansio.connection import Connection
-
-
-@dataclass(frozen=True, slots=True)
-class DrainReport:
-    """How the connections ended that were open when a drain began.
-
-    Attributes:
-        finished: by themselves within the grace, or flushed soon after it.
-        cancelled: because their async callback was cancelled after it.
-        aborted: because they could not even be flushed in time.
-    """
-
-    finished: int
-    cancelled: int
-    aborted: int
 
 
 class Scope:
@@ -54,6 +37,7 @@ class Scope:
     Attributes:
         factory: whose scope this is.
         admission: the limits.
+        watchdog: tells of slow callbacks.
         flusher: turns for connections that were changed from outside.
         deadlines: their deadlines.
         time: ``trio.current_time`` without the way to the clock, which costs more.
@@ -64,7 +48,8 @@ class Scope:
     def __init__(self, factory: Factory[Any], services: trio.Nursery) -> None:
         self.factory = factory
         self.admission = Admission(factory)
-        self.flusher = Flusher()
+        self.watchdog = Watchdog(factory)
+        self.flusher = Flusher(self.watchdog)
         self.deadlines = Deadlines()
         self.time = trio.lowlevel.current_clock().current_time
         self.draining = False
@@ -78,7 +63,7 @@ class Scope:
     def poller(self) -> Poller:
         """The poller of their sockets, made when it is first needed."""
         if self._poller is None:
-            self._poller = Poller(self.flusher)
+            self._poller = Poller(self.flusher, self.watchdog)
             self._services.start_soon(self._poller.run)
         return self._poller
 
@@ -100,10 +85,12 @@ class Scope:
             self._empty = None
 
     def live(self) -> list[Connection]:
-        """Return the connections that have begun, whether open or not yet."""
-        return [each.connection for each in self._drivers if each.begun]
+        """Return the connections that have begun, open or not yet; without those being refused."""
+        return [each.connection for each in self._drivers if each.begun and not each.refused]
 
-    def _turn_arrivals_away(self, *, silent_only: bool) -> None:
+    def turn_arrivals_away(self, *, silent_only: bool) -> None:
+        """Wait no longer for places and PROXY headers, or only for headers that have begun."""
+        self.admission.turn_away()
         for each in list(self._drivers):
             if each.arrival is not None:
                 each.arrival.turn_away(silent_only=silent_only)
@@ -116,41 +103,12 @@ class Scope:
                 self._empty = trio.Event()
             await self._empty.wait()
 
-    async def drain(self, grace: trio.CancelScope, force: float) -> DrainReport:
-        """End all connections, first gently, then not.
-
-        Args:
-            grace: a scope, not entered yet, whose deadline ends the gentle part.
-            force: seconds after it until what is left is aborted.
-        """
-        self.draining = True
-        begun = {each for each in self.live() if each.state >= State.OPEN}
-        for connection in self.live():
-            connection.drain()
-        self._turn_arrivals_away(silent_only=True)
-        with grace:
-            await self.wait_empty()
-        self._turn_arrivals_away(silent_only=False)
-        cancelled = {each for each in self.live() if each.holds & holds.BUSY}
-        for connection in self.live():
-            if connection in cancelled:
-                connection.abort(ServerDraining())
-            else:
-                connection.close(ServerDraining())
-        with trio.move_on_after(force):
-            await self.wait_empty()
-        aborted = set(self.live()) - cancelled
-        for connection in aborted:
-            connection.abort(ServerDraining())
-        await self.wait_empty()
-        finished = begun - cancelled - aborted
-        return DrainReport(len(finished), len(cancelled & begun), len(aborted & begun))
-
     async def cancel(self) -> None:
         """End all connections at once, in whichever nurseries they run."""
-        for connection in self.live():
-            connection.abort(ServerCancelled())
-        self._turn_arrivals_away(silent_only=False)
+        for each in list(self._drivers):
+            if each.begun:
+                each.connection.abort(ServerCancelled())
+        self.turn_arrivals_away(silent_only=False)
         # The flusher's task may have been cancelled already.
         self.flusher.give_all_turns()
         await self.wait_empty()

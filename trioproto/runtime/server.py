@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
 
 import trio
 
@@ -13,14 +14,16 @@ from trioproto.endpoints import parse_endpoint
 from trioproto.endpoints.endpoint import Bound, ServerEndpoint, close_all
 from trioproto.factory import Connections, P
 from trioproto.runtime.acceptor import Doorman, SocketAcceptor, StreamAcceptor
+from trioproto.runtime.drain import drain
 from trioproto.runtime.groups import ungrouped, users_block
 from trioproto.runtime.poller import SUPPORTED
 from trioproto.runtime.user_code import shielded
 from trioproto.sansio.addresses import Address, UnknownAddress, address_from_sockaddr
 
 if TYPE_CHECKING:
+    from trioproto.runtime.drain import DrainReport
     from trioproto.runtime.factory import Factory
-    from trioproto.runtime.scope import DrainReport, Scope
+    from trioproto.runtime.scope import Scope
     from trioproto.sansio.connection_info import ConnectionInfo
     from trioproto.sansio.counts import Statistics
     from trioproto.sansio.events import Event
@@ -31,6 +34,13 @@ Endpoint: TypeAlias = str | ServerEndpoint | trio.abc.Listener[Any]
 
 Acceptor: TypeAlias = SocketAcceptor | StreamAcceptor
 
+_COMPARISONS: dict[str, Callable[[int, int], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    "==": operator.eq,
+    ">=": operator.ge,
+    ">": operator.gt,
+}
 _CLOSE_TIME = 1.0
 """Seconds for closing the listeners."""
 
@@ -62,6 +72,8 @@ class Server(Generic[P]):
         self._grace_scope = trio.CancelScope()
         self._report: DrainReport | None = None
         self._accepting = trio.CancelScope()
+        self._accepted = trio.Event()
+        self._waiting: set[trio.Event] = set()
 
     @property
     def connections(self) -> Connections[P]:
@@ -115,6 +127,58 @@ class Server(Generic[P]):
             raise trio.ClosedResourceError("the server was cancelled")
         return self._report
 
+    def suspend(self) -> None:
+        """Accept nothing until ``resume``: newcomers wait in the kernel's backlog.
+
+        Whatever ``at_limit`` says. Those who are connected are served as before.
+        """
+        if not self._stop.is_set() and self._scope.admission.suspend():
+            self.factory._monitor.suspended()
+
+    def resume(self) -> None:
+        """Accept again, first those who have waited."""
+        if self._scope.admission.resume():
+            self.factory._monitor.resumed()
+
+    async def wait_connections(
+        self, comparison: Literal["<", "<=", "==", ">=", ">"], count: int
+    ) -> None:
+        """Wait until the number of connections compares so with *count*.
+
+        ``await server.wait_connections("<=", 10)``, say, after ``suspend``. It may
+        be another number again when the waiting task runs.
+
+        Raises:
+            ClosedResourceError: the server has ended, and it does not.
+            ValueError: *comparison* is none.
+        """
+        holds = _COMPARISONS.get(comparison)
+        if holds is None:
+            raise ValueError(
+                f"{comparison!r} is no comparison; there are {', '.join(_COMPARISONS)}"
+            )
+        reached = False
+        awaken = trio.Event()
+
+        def look(_event: object = None) -> None:
+            nonlocal reached
+            if holds(len(self.connections), count):
+                reached = True
+                awaken.set()
+
+        with self.subscribe(look):
+            look()
+            if self._closed.is_set():
+                awaken.set()
+            self._waiting.add(awaken)
+            try:
+                await awaken.wait()
+            finally:
+                self._waiting.discard(awaken)
+        look()
+        if not reached:
+            raise trio.ClosedResourceError("the server has ended")
+
     async def wait_closed(self) -> None:
         """Wait until all connections have ended, in whichever way.
 
@@ -146,19 +210,28 @@ class Server(Generic[P]):
             for each in bound:
                 each.close()
                 monitor.listener_stopped(each.address, each.text)
+            self._accepted.set()
         self.stop()
+
+    def _close(self) -> None:
+        """Have nobody wait any longer."""
+        self._closed.set()
+        for event in self._waiting:
+            event.set()
 
     async def _run(self) -> None:
         """Wait to be stopped, then drain."""
         await self._stop.wait()
+        self._scope.draining = True
+        self._scope.admission.resume()
         self._accepting.cancel()
         settings = self.factory.settings
         grace = settings.drain_grace if self._grace is None else self._grace
         force = settings.drain_force if self._force is None else self._force
         ends = trio.current_time() + grace
         self._grace_scope.deadline = min(self._grace_scope.deadline, ends)
-        self._report = await self._scope.drain(self._grace_scope, force)
-        self._closed.set()
+        self._report = await drain(self._scope, self._grace_scope, force, self._accepted)
+        self._close()
 
 
 @asynccontextmanager
@@ -208,7 +281,7 @@ async def open_server(
                 await server.wait_closed()
             finally:
                 factory._server = None
-                server._closed.set()
+                server._close()
 
 
 async def serve(

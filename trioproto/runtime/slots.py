@@ -108,10 +108,12 @@ class CountedSlot(Slot):
         self.silent = self._admission.refusals > REFUSALS
 
     def used(self) -> None:
+        """Have a connection that was not refused counted."""
         if self.refused is None:
             self._admission.accepted()
 
     def claim(self, peer: Address) -> None:
+        """Count the connection as its peer's, or be refused."""
         if self.refused is not None:
             return
         self._peer = peer
@@ -127,11 +129,13 @@ class CountedSlot(Slot):
             self._group = self._admission.peer_came(self._peer)
 
     def opened(self) -> None:
+        """Give the place among the handshakes back."""
         if self._shakes_hands:
             self._shakes_hands = False
             self._admission.handshakes.release_on_behalf_of(self)
 
     def exempt(self) -> None:
+        """Give back all that counts connections."""
         if self._has_place:
             self._has_place = False
             self._admission.places.release_on_behalf_of(self)
@@ -140,6 +144,7 @@ class CountedSlot(Slot):
             self._group = None
 
     def release(self) -> None:
+        """Give everything back."""
         self.opened()
         self.exempt()
         if self.refused is not None:
@@ -163,6 +168,7 @@ class WaitingSlot(CountedSlot):
         """Count nothing: who waits has not come in."""
 
     async def wait(self) -> None:
+        """Wait for the place, for a time; be refused after it."""
         admission = self._admission
         self._scope.deadline = trio.current_time() + (admission.settings.refuse_after or 0)
         with self._scope:
@@ -178,5 +184,6 @@ class WaitingSlot(CountedSlot):
         self._scope.cancel()
 
     def release(self) -> None:
+        """Give everything back."""
         self._admission.waiting.discard(self)
         super().release()

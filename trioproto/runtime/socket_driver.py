@@ -274,7 +274,7 @@ class SocketDriver(BaseDriver):
     async def _serve(self, rest: bytes) -> None:
         connection = self.connection
         self._watch(_READING)
-        self._open(rest)
+        self.scope.watchdog.watch(self, self._open, rest)
         self.turn()
         while connection.state < State.ENDED:
             if connection.pending is not None or self._to_start:

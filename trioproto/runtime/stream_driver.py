@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -21,6 +22,7 @@ from trioproto.runtime.driver import BaseDriver
 from trioproto.runtime.peers import peer_address
 from trioproto.runtime.socket_options import reset_on_close
 from trioproto.runtime.user_code import call_user, shielded
+from trioproto.runtime.watchdog import NOTICEABLE
 from trioproto.sansio.addresses import Address, UnknownAddress, address_from_sockaddr
 from trioproto.sansio.errors import ConnectionLost, NotSupported
 from trioproto.sansio.lifecycle import State
@@ -113,7 +115,7 @@ class StreamDriver(BaseDriver):
         connection = self.connection
         async with trio.open_nursery() as nursery:
             try:
-                self._open(rest)
+                self.scope.watchdog.watch(self, self._open, rest)
                 self._start_tasks(nursery)
                 self._look()
                 while connection.state < State.ENDED:
@@ -159,35 +161,46 @@ class StreamDriver(BaseDriver):
                     return
                 finally:
                     self._read_scope = None
-                connection.tell = False
-                if not data:
-                    connection.feed_eof()
-                    return
-                if not isinstance(data, bytes):
-                    data = bytes(data)
-                now = self.time()
-                if connection.holds:
-                    connection.feed(data, now)
-                    return
-                connection.active_at = now
-                connection.bytes_received += len(data)
-                protocol = connection.protocol
-                try:
-                    result = call_user(protocol.data_received, data)
-                except BaseException as exc:
-                    connection.data_received_raised(exc)
-                    return
-                if result is not None or connection.holds:
-                    connection.delivered(result)
+                began_at = perf_counter()
+                plain = self._feed(data)
+                took = perf_counter() - began_at
+                if took > NOTICEABLE:
+                    self.scope.watchdog.look(self, took)
+                if not plain:
                     return
                 waiting = connection.outbound.size
                 if waiting:
-                    if waiting > _CHUNK or self._sending or not protocol.auto_pause:
+                    if waiting > _CHUNK or self._sending or not connection.protocol.auto_pause:
                         return
-                    await self._send_run(now)
+                    await self._send_run(connection.active_at)
                     if connection.holds or connection.outbound.size:
                         return
                 connection.tell = True
+
+    def _feed(self, data: bytes | bytearray) -> bool:
+        """Feed what was received; say whether there may be output to send, and nothing else."""
+        connection = self.connection
+        connection.tell = False
+        if not data:
+            connection.feed_eof()
+            return False
+        if not isinstance(data, bytes):
+            data = bytes(data)
+        now = self.time()
+        if connection.holds:
+            connection.feed(data, now)
+            return False
+        connection.active_at = now
+        connection.bytes_received += len(data)
+        try:
+            result = call_user(connection.protocol.data_received, data)
+        except BaseException as exc:
+            connection.data_received_raised(exc)
+            return False
+        if result is not None or connection.holds:
+            connection.delivered(result)
+            return False
+        return True
 
     # Sending
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import Any
 
 import trio
 
 from trioproto.runtime.groups import split_errors
+from trioproto.runtime.watchdog import NOTICEABLE
 from trioproto.sansio import holds
 from trioproto.sansio.connection import Connection
 
@@ -75,6 +77,10 @@ class UserCode:
         """Have a turn soon."""
         raise NotImplementedError
 
+    def step_took(self, seconds: float) -> None:
+        """Take it that user code has kept everything else waiting."""
+        raise NotImplementedError
+
     # Callbacks
 
     @types.coroutine
@@ -93,6 +99,7 @@ class UserCode:
             returned = False
             connection.tell = False
             while True:
+                began_at = perf_counter()
                 try:
                     trap = call_user(step, value)
                 except StopIteration as stop:
@@ -103,6 +110,9 @@ class UserCode:
                     value = None  # it may be what was thrown in: no cycle with our frame
                     self._callback_raised(exc)
                     break
+                finally:
+                    if perf_counter() - began_at > NOTICEABLE:
+                        self.step_took(perf_counter() - began_at)
                 self._callback_waits()
                 try:
                     value = yield trap

@@ -162,6 +162,8 @@ class Connection(Timed):
         self._move(Event.REPORT)
         if self._driver.server_side and isinstance(self.reason, HandshakeFailed | HandshakeTimeout):
             self._owner.opening_failed(self.peer, self.reason)
+        if self.recorder is not None:
+            self._ask(self._write_traffic, None)
         if self.made:
             self._call(self.protocol.connection_lost, self.reason)
 
@@ -294,7 +296,8 @@ class Connection(Timed):
     def _end_of_input(self, *, keep_open: bool) -> None:
         if self.state >= State.FLUSHING:
             return
-        if keep_open and (self.can_write_eof or self.layer is None):
+        layer = self.layer
+        if keep_open and (self.can_write_eof or layer is None or not layer.marks_end):
             if self.state is State.WRITE_ENDED:
                 self._set_reason(ConnectionDone())
             if self.state is not State.READ_ENDED:  # as an earlier protocol has kept it

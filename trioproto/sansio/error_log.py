@@ -73,6 +73,16 @@ class ErrorLog:
         count.shown += 1
         logger.warning("connection from %s: %s", peer, reason)
 
+    def slow(self, protocol: str, peer: Address, seconds: float) -> None:
+        """Log that a protocol's code has kept everything else waiting, or count it."""
+        count = self._current((TimeoutError, f"{protocol} was slow", _PEER))
+        if count.shown == TRACEBACKS:
+            count.hidden += 1
+            return
+        count.shown += 1
+        shown = "%s kept the whole program waiting for %.3f s, peer %s"
+        logger.warning(shown, protocol, seconds, peer)
+
     def flush(self) -> None:
         """Show the counts of what was left out."""
         for key, count in self._counts.items():

@@ -284,13 +284,13 @@ class CallbackSlow(Event):
 
     protocol: str
     """The qualified name of the protocol's class."""
-    callback: str
-    """The callback's name."""
+    peer: Address
+    """The other side's address."""
     seconds: float
     """For how long."""
 
     def __str__(self) -> str:
-        return f"{self.protocol}.{self.callback} kept the loop for {self.seconds:.3g} s"
+        return f"{self.protocol} kept everything waiting for {self.seconds:.3g} s"
 
 
 EVENTS: tuple[type[Event], ...] = (

@@ -32,6 +32,9 @@ class Layer(ABC):
     tls: TLSInfo | None = None
     """What the peers have agreed on, if this is TLS; known once ``ready``."""
 
+    stays_on_top: bool = False
+    """Whether a layer that is put in later (STARTTLS) goes below this one."""
+
     news: bool = True
     """Whether the last ``receive`` has changed anything above, or there may be ``output``."""
 

@@ -25,13 +25,15 @@ from trioproto.sansio.errors import (
 from trioproto.sansio.lifecycle import Event, State
 from trioproto.sansio.outbound import OutboundBuffer
 from trioproto.sansio.sending import Sending
-from trioproto.sansio.stack import stacked
+from trioproto.sansio.stack import stacked, with_new
+from trioproto.sansio.traffic_recorder import TrafficRecorder
 
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.driver import Driver, Owner
     from trioproto.sansio.layer import Layer
     from trioproto.sansio.protocol import Protocol
+    from trioproto.sansio.recording import Recording
     from trioproto.sansio.settings import Settings
     from trioproto.sansio.tls_info import TLSContext
 
@@ -43,9 +45,14 @@ _NOT_SAID = -1
 
 
 class Layered(Sending):
-    """The part of a connection that passes bytes through its layers."""
+    """The part of a connection that passes bytes through its layers.
 
-    __slots__ = ("_eof", "_farewell", "_heard", "_input", "layer")
+    Attributes:
+        layer: all layers as one, or ``None``.
+        recorder: the topmost of them, if there is a ``traffic_log``.
+    """
+
+    __slots__ = ("_eof", "_farewell", "_heard", "_input", "layer", "recorder")
 
     def __init__(
         self,
@@ -58,6 +65,12 @@ class Layered(Sending):
         layers: Iterable[Layer],
     ) -> None:
         super().__init__(protocol, owner, driver, settings, peer, local)
+        self.recorder: TrafficRecorder | None = None
+        log = settings.traffic_log
+        if log is not None:
+            ours = driver.server_side
+            self.recorder = TrafficRecorder(log, driver.time, owner, peer, local, accepted=ours)
+            layers = (*layers, self.recorder)
         self.layer = stacked(*layers)
         if self.layer is not None:
             self.wire = OutboundBuffer()
@@ -125,7 +138,7 @@ class Layered(Sending):
     @property
     def _only_farewell_waits(self) -> bool:
         """Whether the peer has ended its side, and has got all of ours but that we end too."""
-        if self.layer is None or self._farewell == _NOT_SAID or self.outbound.size:
+        if self.layer is None or self._farewell <= 0 or self.outbound.size:
             return False
         return self._eof and self.wire.size <= self._farewell
 
@@ -284,7 +297,7 @@ class Layered(Sending):
             while (data := self.outbound.peek()) is not None:
                 self._encode(data)
                 self.outbound.sent(len(data))
-            self.layer = stacked(self.layer, layer)
+            self.layer = with_new(self.layer, layer)
         self._farewell = _NOT_SAID
         self.holds |= holds.LAYERED | holds.HANDSHAKING | holds.STARTING
         self._set_fast_limit()
@@ -303,6 +316,18 @@ class Layered(Sending):
             self._break(EarlyPlaintext(early))
         elif self._eof:
             self._break(HandshakeFailed("the peer ended the connection before the handshake"))
+
+    # The traffic log
+
+    def traffic(self) -> Recording | None:
+        """Take a recording."""
+        return None if self.recorder is None else self.recorder.taken(self.reason)
+
+    def _write_traffic(self) -> None:
+        """Have what was recorded written, if the end was an error."""
+        assert self.recorder is not None
+        assert self.reason is not None
+        self.recorder.write(self.reason)
 
     # Input that waits
 

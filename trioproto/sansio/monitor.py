@@ -192,12 +192,11 @@ class Monitor(Audience):
         if self.subscriptions:
             self.tell(LimitReached(limit=limit, maximum=maximum))
 
-    def callback_slow(self, protocol: Protocol, callback: str, seconds: float) -> None:
+    def callback_slow(self, protocol: str, peer: Address, seconds: float) -> None:
         """A callback has kept everything else waiting."""
         self._counts.slow_callbacks += 1
         if self.subscriptions:
-            name = class_name(protocol)
-            self.tell(CallbackSlow(protocol=name, callback=callback, seconds=seconds))
+            self.tell(CallbackSlow(protocol=protocol, peer=peer, seconds=seconds))
 
     # The server
 

@@ -46,8 +46,8 @@ class Protocol:
     def data_received(self, data: bytes) -> CallbackResult:
         """Bytes have arrived: at least one, cut anywhere.
 
-        There are at most ``read_size``, with TLS up to 16 KiB more, but for what an
-        earlier protocol left.
+        There are at most ``read_size``, with TLS or a ``traffic_log`` up to 16 KiB
+        more, but for what an earlier protocol left.
         """
 
     def eof_received(self) -> bool | Coroutine[Any, Any, bool | None] | None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+from trioproto.sansio.traffic_log import TrafficLog
+
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -37,6 +39,7 @@ _ABOVE_ZERO_OR_NONE = (
     "min_receive_rate",
     "write_timeout",
     "callback_timeout",
+    "slow_callback",
     "max_age",
     "max_accept_rate",
     "refuse_after",
@@ -95,6 +98,8 @@ class Settings:
     """Seconds to wait for the peer's EOF after ours, so that the reply's tail is not destroyed."""
     callback_timeout: float | None = None
     """Seconds that an async callback may run; off, since only the user knows."""
+    slow_callback: float | None = 0.1
+    """Seconds that user code may keep the whole program waiting, before that is told."""
     max_age: float | None = None
     """Seconds after which a connection is drained, alone, with the times of a drain."""
     drain_grace: float = 15
@@ -133,6 +138,8 @@ class Settings:
     """Let the kernel probe silent peers."""
     callback_errors: Literal["log", "raise"] = "log"
     """An exception in user code is logged and ends its connection, or ends the server."""
+    traffic_log: TrafficLog | None = None
+    """How the last bytes of each connection are kept (``None``: not at all)."""
 
     def __post_init__(self) -> None:
         for name in ("read_size", "max_buffered", "max_buffered_total", "backlog"):
@@ -158,6 +165,8 @@ class Settings:
         refusal: object = self.refusal
         known = refusal is None or isinstance(refusal, bytes) or callable(refusal)
         _require(known, "refusal", "bytes, what makes a protocol, or None")
+        log: object = self.traffic_log
+        _require(log is None or isinstance(log, TrafficLog), "traffic_log", "a TrafficLog, or None")
 
 
 def _require(holds: bool, name: str, wanted: str) -> None:

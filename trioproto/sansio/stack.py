@@ -69,8 +69,8 @@ class Stack(Layer):
 
     @property
     def ended(self) -> bool:  # type: ignore[override]
-        """Whether the peer has ended its side of the topmost."""
-        return self._down[0].ended
+        """Whether the peer has ended its side of the topmost that marks its end."""
+        return next((layer.ended for layer in self._down if layer.ended or layer.marks_end), False)
 
     @property
     def marks_end(self) -> bool:  # type: ignore[override]
@@ -98,3 +98,10 @@ def stacked(*layers: Layer) -> Layer | None:
     if len(layers) < 2:
         return layers[0] if layers else None
     return Stack(layers)
+
+
+def with_new(layers: Layer, new: Layer) -> Layer:
+    """Put a new layer on top of the others, but below the one that stays there."""
+    parts = layers._up if isinstance(layers, Stack) else (layers,)
+    top = parts[-1]
+    return Stack((*parts[:-1], new, top)) if top.stays_on_top else Stack((layers, new))

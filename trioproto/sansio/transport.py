@@ -29,6 +29,7 @@ from trioproto.sansio.lifecycle import Event, State
 
 if TYPE_CHECKING:
     from trioproto.sansio.protocol import Protocol
+    from trioproto.sansio.recording import Recording
     from trioproto.sansio.settings import TimeoutName
     from trioproto.sansio.tls_info import TLSContext
 
@@ -357,6 +358,17 @@ class Transport(Books):
             NotSupported: there is no socket.
         """
         self._driver.setsockopt(level, option, value)
+
+    # The traffic log
+
+    def traffic(self) -> Recording | None:
+        """Take a recording of the last bytes that passed; ``None`` without a ``traffic_log``.
+
+        It shows what the protocol has received and written, without TLS; the
+        last of it may not have reached the peer. Also after the end, for as long
+        as this transport is kept. It costs a copy, and what ``redact`` costs.
+        """
+        raise NotImplementedError
 
     # For receivers
 
