@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from tests.behaviour.drivers import OverTLS, SocketPeer
 from tests.behaviour.tls_peers import server_context
@@ -28,7 +29,6 @@ from trioproto import Factory, Server, open_server
 from trioproto.endpoints import ProxyServerEndpoint
 from trioproto.layers.networks import parse_networks
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
 LIMIT = 2
 
 
@@ -56,7 +56,7 @@ async def shake(speaker: Speaker) -> None:
         assert await speaker.receive_exactly(5) == b"hello"
 
 
-async def test_only_so_many_are_in_their_handshake() -> None:
+async def test_only_so_many_are_in_their_handshake(autojump_clock: MockClock) -> None:
     async with serving() as (factory, server):
         admission = admission_of(factory)
         speakers = [await begin(server, number % 2) for number in range(LIMIT + 2)]
@@ -70,7 +70,9 @@ async def test_only_so_many_are_in_their_handshake() -> None:
 
 
 @pytest.mark.parametrize(("number", "limits"), [(1, {}), (2, {}), (3, {"max_handshakes": 1})])
-async def test_up_to_the_limit_nobody_waits(number: int, limits: dict[str, int]) -> None:
+async def test_up_to_the_limit_nobody_waits(
+    autojump_clock: MockClock, number: int, limits: dict[str, int]
+) -> None:
     async with serving() as (factory, server):
         for _ in range(number):
             await begin(server)
@@ -78,7 +80,7 @@ async def test_up_to_the_limit_nobody_waits(number: int, limits: dict[str, int])
         assert dict(factory.statistics().limits) == limits
 
 
-async def test_open_connections_and_plain_ones_are_none() -> None:
+async def test_open_connections_and_plain_ones_are_none(autojump_clock: MockClock) -> None:
     async with serving() as (factory, server):
         for _ in range(3 * LIMIT):
             await shake(await begin(server))
@@ -89,7 +91,7 @@ async def test_open_connections_and_plain_ones_are_none() -> None:
         assert held(admission_of(factory)).handshakes == LIMIT
 
 
-async def test_streams_given_to_handle_with_tls_count() -> None:
+async def test_streams_given_to_handle_with_tls_count(autojump_clock: MockClock) -> None:
     async with (
         Factory(Greeter, max_handshakes=1, idle_timeout=None, drain_grace=0) as factory,
         trio.open_nursery() as nursery,
@@ -149,7 +151,7 @@ async def stop_half_way(peer: SocketPeer) -> None:
     "way", [give_up, reset, end, talk_rubbish, say_nothing, begin_and_give_up, stop_half_way]
 )
 async def test_a_handshake_that_comes_to_nothing_gives_its_place_back(
-    logged_errors: list[Any], way: Any
+    autojump_clock: MockClock, logged_errors: list[Any], way: Any
 ) -> None:
     async with serving() as (factory, server):
         failing = [dial(server.addresses[number]) for number in range(LIMIT)]
@@ -170,7 +172,9 @@ async def test_a_handshake_that_comes_to_nothing_gives_its_place_back(
 # At the limit
 
 
-async def test_one_too_many_can_be_refused(logged_errors: list[Any]) -> None:
+async def test_one_too_many_can_be_refused(
+    autojump_clock: MockClock, logged_errors: list[Any]
+) -> None:
     async with serving(at_limit="refuse", refusal=REFUSAL) as (factory, server):
         for _ in range(LIMIT):
             await begin(server)
@@ -182,7 +186,9 @@ async def test_one_too_many_can_be_refused(logged_errors: list[Any]) -> None:
         assert await greeted(plain)
 
 
-async def test_one_too_many_can_be_told_so_in_a_handshake_that_does_not_count() -> None:
+async def test_one_too_many_can_be_told_so_in_a_handshake_that_does_not_count(
+    autojump_clock: MockClock,
+) -> None:
     async with serving(at_limit="refuse", refusal=TriesLater) as (factory, server):
         waiting = [await begin(server) for _ in range(LIMIT)]
         refused = await begin(server)
@@ -195,7 +201,7 @@ async def test_one_too_many_can_be_told_so_in_a_handshake_that_does_not_count() 
             await shake(speaker)
 
 
-async def test_one_too_many_can_wait_accepted() -> None:
+async def test_one_too_many_can_wait_accepted(autojump_clock: MockClock) -> None:
     async with serving(refuse_after=3) as (factory, server):
         speakers = [await begin(server) for _ in range(LIMIT + 2)]
         assert held(admission_of(factory)) == Held(places=LIMIT, handshakes=LIMIT, waiting=2)
@@ -206,7 +212,9 @@ async def test_one_too_many_can_wait_accepted() -> None:
         assert dict(factory.statistics().refused) == {"max_handshakes": 1}
 
 
-async def test_handshakes_that_stand_still_keep_plain_peers_out_of_nothing() -> None:
+async def test_handshakes_that_stand_still_keep_plain_peers_out_of_nothing(
+    autojump_clock: MockClock,
+) -> None:
     """500 that are abandoned half-way, and a healthy peer beside them."""
     async with serving(max_connections=50) as (factory, server):
         for _ in range(500):
@@ -217,7 +225,9 @@ async def test_handshakes_that_stand_still_keep_plain_peers_out_of_nothing() -> 
         assert all([await greeted(peer) for peer in plain])
 
 
-async def test_a_connection_that_is_refused_after_its_proxy_header_is_in_no_handshake() -> None:
+async def test_a_connection_that_is_refused_after_its_proxy_header_is_in_no_handshake(
+    autojump_clock: MockClock,
+) -> None:
     factory = Factory(Greeter, max_per_peer=1, max_handshakes=2, idle_timeout=None)
     async with open_server(factory, _proxied(), grace=0) as server:
         first = await begin_behind_proxy(server)
