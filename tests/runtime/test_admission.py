@@ -6,7 +6,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from trioproto import Factory
-from trioproto.runtime.admission import Admission, Slot
+from trioproto.runtime.admission import Admission
+from trioproto.runtime.slots import Slot
 
 
 def admission_of(limit: int | None) -> Admission:

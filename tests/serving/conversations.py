@@ -65,12 +65,14 @@ dialled: list[SocketPeer] = []
 """Closed after each test, however it ended."""
 
 
-def dial(address: Any) -> SocketPeer:
-    """Connect to a bound address; loopback does not keep us waiting."""
+def dial(address: Any, source: str | None = None) -> SocketPeer:
+    """Connect to a bound address, from *source* if given; loopback does not keep us waiting."""
     assert isinstance(address, TCPAddress)
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     client = socket.socket(family)
     try:
+        if source is not None:
+            client.bind((source, 0))
         client.connect((address.host, address.port))
     except BaseException:
         client.close()

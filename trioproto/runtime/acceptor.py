@@ -30,9 +30,9 @@ from trioproto.sansio.addresses import Address, TCPAddress, address_from_sockadd
 
 if TYPE_CHECKING:
     from trioproto.layers.opening import Opening
-    from trioproto.runtime.admission import Slot
     from trioproto.runtime.poller import Poller
     from trioproto.runtime.scope import Scope
+    from trioproto.runtime.slots import Slot
 
 logger = logging.getLogger("trioproto")
 
@@ -140,9 +140,11 @@ class SocketAcceptor:
         """Accept until nobody is there, or somebody else should have a turn."""
         admission = self._doorman.scope.admission
         exhausted: OSError | None = None
-        for _ in range(_BURST):
+        for number in range(_BURST):
             slot = admission.try_slot(handshake=self._handshake)
             if slot is None:
+                if number:
+                    return  # perhaps nobody is there any more, who would have to wait
                 slot = await admission.wait_slot(handshake=self._handshake)
             try:
                 self._accept_in(slot)

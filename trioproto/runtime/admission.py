@@ -19,169 +19,13 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from trioproto.layers.networks import peer_group
+from trioproto.runtime.accept_rate import AcceptRate
+from trioproto.runtime.slots import UNCOUNTED, CountedSlot, Slot, WaitingSlot
 
 if TYPE_CHECKING:
     from trioproto.factory import Factory
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.settings import Settings
-
-REFUSALS = 64
-"""Refusals on their way at once; who comes beyond that is reset without a word."""
-
-
-class Slot:
-    """The place of a connection that no limit counts, and what any slot can do.
-
-    Attributes:
-        refused: the limit for which the connection is refused, or ``None``.
-        silent: whether too many are being refused to say a word to this one.
-    """
-
-    __slots__ = ()
-
-    refused: str | None = None
-    silent: bool = False
-
-    async def __aenter__(self) -> None:
-        """Wait for the place, if it has not been had yet."""
-
-    async def __aexit__(self, *_: object) -> None:
-        """Give it back."""
-        self.release()
-
-    def used(self) -> None:
-        """Take it that a connection has been accepted for it."""
-
-    def claim(self, peer: Address) -> None:
-        """Count the connection as its peer's; it is ``refused`` then if that has too many."""
-
-    def opened(self) -> None:
-        """Take it that the handshake is over."""
-
-    def exempt(self) -> None:
-        """Count the connection no more."""
-
-    def release(self) -> None:
-        """Give back whatever is held; nothing is given back twice."""
-
-
-UNCOUNTED = Slot()
-"""For connections of our own making."""
-
-
-class _Counted(Slot):
-    """A place among the connections, or among the refused."""
-
-    __slots__ = ("_admission", "_group", "_has_place", "_shakes_hands", "refused", "silent")
-
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
-        self._has_place = False
-        self._shakes_hands = False
-        self._group: Hashable = None
-        self.refused: str | None = None
-        self.silent = False
-
-    def take_nowait(self, *, handshake: bool) -> None:
-        """Take what there is to take.
-
-        Raises:
-            WouldBlock: a limit is reached; what was taken is to be released.
-        """
-        if handshake:
-            self._admission.handshakes.acquire_on_behalf_of_nowait(self)
-            self._shakes_hands = True
-        self._admission.places.acquire_on_behalf_of_nowait(self)
-        self._has_place = True
-
-    async def take(self, *, handshake: bool) -> None:
-        """Take it as soon as it is there; if cancelled, what was taken is to be released."""
-        if handshake:
-            await self._admission.handshakes.acquire_on_behalf_of(self)
-            self._shakes_hands = True
-        await self._admission.places.acquire_on_behalf_of(self)
-        self._has_place = True
-
-    def refuse(self, limit: str) -> None:
-        """Be a place among the refused, from now on."""
-        self.release()
-        self.refused = limit
-        self._admission.refusals += 1
-        self.silent = self._admission.refusals > REFUSALS
-
-    def used(self) -> None:
-        if self.refused is None:
-            self._admission.accepted()
-
-    def claim(self, peer: Address) -> None:
-        if self.refused is not None:
-            return
-        settings = self._admission.settings
-        if settings.max_per_peer is None:
-            return
-        group = peer_group(peer, settings.ipv4_prefix, settings.ipv6_prefix)
-        if group is None:
-            return
-        count = self._admission.peers.get(group, 0)
-        if count >= settings.max_per_peer:
-            self._admission.reached("max_per_peer")
-            self.refuse("max_per_peer")
-        else:
-            self._admission.peers[group] = count + 1
-            self._group = group
-
-    def opened(self) -> None:
-        if self._shakes_hands:
-            self._shakes_hands = False
-            self._admission.handshakes.release_on_behalf_of(self)
-
-    def exempt(self) -> None:
-        if self._has_place:
-            self._has_place = False
-            self._admission.places.release_on_behalf_of(self)
-        if self._group is not None:
-            self._admission.peer_left(self._group)
-            self._group = None
-
-    def release(self) -> None:
-        self.opened()
-        self.exempt()
-        if self.refused is not None:
-            self.refused = None
-            self._admission.refusals -= 1
-
-
-class _Waiting(_Counted):
-    """A place that is waited for by a connection which has been accepted already."""
-
-    __slots__ = ("_handshake", "_scope")
-
-    def __init__(self, admission: Admission, *, handshake: bool) -> None:
-        super().__init__(admission)
-        self._handshake = handshake
-        self._scope = trio.CancelScope()
-        admission.waiting.add(self)
-
-    async def __aenter__(self) -> None:
-        admission = self._admission
-        self._scope.deadline = trio.current_time() + (admission.settings.refuse_after or 0)
-        try:
-            with self._scope:
-                await admission.take(self, handshake=self._handshake)
-        except BaseException:
-            self.release()
-            raise
-        admission.waiting.discard(self)
-        if self._scope.cancelled_caught:
-            self.refuse(admission.limit_in_the_way(handshake=self._handshake))
-
-    def turn_away(self) -> None:
-        """Wait no longer: be refused."""
-        self._scope.cancel()
-
-    def release(self) -> None:
-        self._admission.waiting.discard(self)
-        super().release()
 
 
 class Admission:
@@ -189,7 +33,7 @@ class Admission:
 
     Attributes:
         places: one for each connection that counts.
-        handshakes: one for each TLS handshake of those.
+        handshakes: one for each TLS handshake of those, and of those who wait to begin one.
         peers: connections of each peer, or group of peers, that has any.
         refusals: connections that are being refused.
         waiting: the places that are waited for by accepted connections.
@@ -201,9 +45,14 @@ class Admission:
         self.handshakes = trio.CapacityLimiter(inf)
         self.peers: dict[Hashable, int] = {}
         self.refusals = 0
-        self.waiting: set[_Waiting] = set()
-        self._next_accept = -inf
+        self.waiting: set[WaitingSlot] = set()
+        self._rate = AcceptRate(trio.current_time())
+        self._turn = trio.Lock()
+        self._changed = trio.Event()
+        self._in_kernel: set[trio.CancelScope] = set()
+        self._in_force = self.settings
         self._suspended: trio.Event | None = None
+        self._over = False
         self._alarms: dict[str, float] = {}
         self.configure()
 
@@ -213,9 +62,19 @@ class Admission:
         return self._factory.settings
 
     def configure(self) -> None:
-        """Take changed limits; who is over one already stays."""
-        self.places.total_tokens = _tokens(self.settings.max_connections)
-        self.handshakes.total_tokens = _tokens(self.settings.max_handshakes)
+        """Take changed limits, at once; who is over one already stays."""
+        before, now = self._in_force, self.settings
+        self._in_force = now
+        self.places.total_tokens = _tokens(now.max_connections)
+        self.handshakes.total_tokens = _tokens(now.max_handshakes)
+        self._rate.configure(now.max_accept_rate, trio.current_time())
+        if _groups(before) != _groups(now):
+            self._count_peers()
+        self._changed.set()
+        self._changed = trio.Event()
+        if (before.at_limit, before.refuse_after) != (now.at_limit, now.refuse_after):
+            for scope in self._in_kernel:
+                scope.cancel()
 
     # Taking places
 
@@ -225,9 +84,9 @@ class Admission:
         Args:
             handshake: whether the connection begins with a TLS handshake.
         """
-        if self._suspended is not None or self._next_accept > trio.current_time():
+        if self._turn.locked() or not self._may_come_in():
             return None
-        slot = _Counted(self)
+        slot = CountedSlot(self)
         try:
             slot.take_nowait(handshake=handshake)
         except trio.WouldBlock:
@@ -240,69 +99,124 @@ class Admission:
 
         Returns:
             a place that was waited for, or one that the accepted connection has to
-            wait for, or one that says that it is refused.
+            wait for, or one that says that it is refused. When all is over, one that
+            is none: the connection is to be closed.
         """
         await trio.lowlevel.checkpoint()
-        while self._suspended is not None:
-            await self._suspended.wait()
-        slot = self.try_slot(handshake=handshake)
-        if slot is not None:
-            return slot
-        limit = self.limit_in_the_way(handshake=handshake)
-        self.reached(limit)
-        settings = self.settings
-        if settings.at_limit == "wait" and settings.refuse_after is None:
-            return await self._wait(handshake=handshake)
-        if settings.at_limit == "wait" and len(self.waiting) < settings.backlog:
-            return _Waiting(self, handshake=handshake)
-        refused = _Counted(self)
-        refused.refuse(limit)
-        return refused
+        while True:
+            while self._suspended is not None:
+                await self._suspended.wait()
+            if self._over:
+                return UNCOUNTED
+            slot = self.try_slot(handshake=handshake)
+            if slot is not None:
+                return slot
+            limit = self._limit_in_the_way(handshake=handshake)
+            self.reached(limit)
+            settings = self.settings
+            if settings.at_limit == "refuse":
+                return self._refused(limit)
+            if settings.refuse_after is not None:
+                if len(self.waiting) < settings.backlog:
+                    return WaitingSlot(self, limit, handshake=handshake)
+                return self._refused(limit)
+            slot = await self._wait_in_kernel(handshake=handshake)
+            if slot is not None:
+                return slot
 
-    async def _wait(self, *, handshake: bool) -> Slot:
-        """Wait for a place; if cancelled, none is taken."""
-        slot = _Counted(self)
-        try:
-            await self.take(slot, handshake=handshake)
-        except BaseException:
-            slot.release()
-            raise
+    def _refused(self, limit: str) -> Slot:
+        slot = CountedSlot(self)
+        slot.refuse(limit)
         return slot
 
-    async def take(self, slot: _Counted, *, handshake: bool) -> None:
-        """Take a place as soon as there is one; if cancelled, what was taken is to be released."""
-        await slot.take(handshake=handshake)
-        while (early := self._next_accept - trio.current_time()) > 0 or self._suspended is not None:
-            if self._suspended is not None:
-                await self._suspended.wait()
-            else:
-                await trio.sleep(early)
+    async def _wait_in_kernel(self, *, handshake: bool) -> Slot | None:
+        """Wait for a place; if cancelled, none is taken.
 
-    def limit_in_the_way(self, *, handshake: bool) -> str:
+        Returns:
+            ``None`` if newcomers are not to wait like this any more.
+        """
+        slot = CountedSlot(self)
+        with trio.CancelScope() as scope:
+            self._in_kernel.add(scope)
+            try:
+                await self.take(slot, handshake=handshake)
+            except BaseException:
+                slot.release()
+                raise
+            finally:
+                self._in_kernel.discard(scope)
+            return slot
+        return None
+
+    async def take(self, slot: CountedSlot, *, handshake: bool) -> None:
+        """Take a place as soon as there is one; if cancelled, what was taken is to be released.
+
+        The handshake's comes first: who waits for that keeps no place from others.
+        Who has all that he needs waits for his turn, if the rate has one wait.
+        """
+        await slot.take(handshake=handshake)
+        if not self._turn.locked() and self._may_come_in():
+            return
+        async with self._turn:
+            while not self._may_come_in():
+                if self._suspended is not None:
+                    await self._suspended.wait()
+                else:
+                    with trio.move_on_after(self._rate.wait(trio.current_time())):
+                        await self._changed.wait()
+
+    def _may_come_in(self) -> bool:
+        """Whether nothing but a place is needed."""
+        return self._suspended is None and not self._rate.wait(trio.current_time())
+
+    def _limit_in_the_way(self, *, handshake: bool) -> str:
         """Return the limit for which there is no place now."""
-        if self._next_accept > trio.current_time():
-            return "max_accept_rate"
+        if self.places.available_tokens < 1:
+            return "max_connections"
         if handshake and self.handshakes.available_tokens < 1:
             return "max_handshakes"
-        return "max_connections"
+        return "max_accept_rate"
 
     def accepted(self) -> None:
-        """Count a connection that was accepted."""
-        settings = self.settings
-        now = trio.current_time()
-        rate = settings.max_accept_rate
-        if rate is not None:
-            self._next_accept = max(self._next_accept, now - max(0, 1 - 1 / rate)) + 1 / rate
+        """Count a connection that has come in."""
+        self._rate.use(trio.current_time())
         connections = self.places.borrowed_tokens
-        soft = settings.soft_limit
+        soft = self.settings.soft_limit
         if soft is not None and connections >= soft and self._alarm("soft_limit"):
             self._factory.meet_soft_limit(connections, soft)
 
+    # Peers
+
+    def peer_has_too_many(self, peer: Address) -> bool:
+        """Whether there is no room for one more of *peer*."""
+        limit = self.settings.max_per_peer
+        return limit is not None and self.peers.get(self._group(peer), 0) >= limit
+
+    def peer_came(self, peer: Address) -> Hashable | None:
+        """Count a connection of *peer*; return what it was counted as, if it was."""
+        group = self._group(peer)
+        if group is not None:
+            self.peers[group] = self.peers.get(group, 0) + 1
+        return group
+
     def peer_left(self, group: Hashable) -> None:
-        """Count a connection of *group* less."""
+        """Count a connection less."""
         self.peers[group] -= 1
         if not self.peers[group]:
             del self.peers[group]
+
+    def _group(self, peer: Address) -> Hashable | None:
+        settings = self.settings
+        if settings.max_per_peer is None:
+            return None
+        return peer_group(peer, settings.ipv4_prefix, settings.ipv6_prefix)
+
+    def _count_peers(self) -> None:
+        """Count all anew, because what makes one peer of them has changed."""
+        self.peers.clear()
+        for slot in self.places.statistics().borrowers:
+            assert isinstance(slot, CountedSlot)
+            slot.count_peer()
 
     # News
 
@@ -338,10 +252,19 @@ class Admission:
         return True
 
     def turn_away(self) -> None:
-        """Refuse those who were accepted and wait."""
+        """Let nobody wait any more: those who do are refused, or get a place that is none."""
+        self._over = True
+        self.resume()
         for slot in list(self.waiting):
             slot.turn_away()
+        for scope in self._in_kernel:
+            scope.cancel()
 
 
 def _tokens(limit: int | None) -> float:
     return inf if limit is None else limit
+
+
+def _groups(settings: Settings) -> tuple[bool, int, int]:
+    """Return that on which it depends who are one peer."""
+    return settings.max_per_peer is not None, settings.ipv4_prefix, settings.ipv6_prefix

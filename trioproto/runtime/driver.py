@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from trioproto.layers.opening import PLAIN, Opening
-from trioproto.runtime.admission import UNCOUNTED
 from trioproto.runtime.arriving import Arrival
 from trioproto.runtime.ended import EndedDriver
 from trioproto.runtime.files import Files
 from trioproto.runtime.groups import merge
 from trioproto.runtime.refusal import RefusingFactory, has_words
+from trioproto.runtime.slots import UNCOUNTED
 from trioproto.runtime.user_code import call_user, shielded
 from trioproto.sansio import holds
 from trioproto.sansio.errors import (
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from trioproto.factory import Factory
     from trioproto.layers.opening import Networks
     from trioproto.layers.proxy_header import ProxyHeader
-    from trioproto.runtime.admission import Slot
     from trioproto.runtime.deadlines import Entry
     from trioproto.runtime.scope import Scope
+    from trioproto.runtime.slots import Slot
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.layer import Layer
 
@@ -125,6 +125,7 @@ class BaseDriver(Files):
         raised: BaseException | None = None
         try:
             async with slot:
+                await self._wait_for(slot)
                 rest = await self._arrive(peer, local, opening)
                 if rest is None:
                     return
@@ -146,6 +147,14 @@ class BaseDriver(Files):
                 self._opened.set()
 
     # Before there is a connection
+
+    async def _wait_for(self, slot: Slot) -> None:
+        """Have the place, or be refused; if this raises, the stream is closed."""
+        try:
+            await slot.wait()
+        except BaseException:
+            await self._close(reset=True)
+            raise
 
     async def _arrive(self, peer: Address, local: Address, opening: Opening) -> bytes | None:
         """Find out who has come, and build what is to talk to it.

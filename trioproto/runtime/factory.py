@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from trioproto.sansio.tls_info import TLSContext
 
 
+_SHARED_LIMITS = ("max_per_peer", "max_handshakes", "max_accept_rate", "soft_limit")
+"""What cannot be kept for one connection alone."""
+
+
 class Factory(PureFactory[P]):  # noqa: D101
     __doc__ = PureFactory.__doc__
 
@@ -151,7 +155,10 @@ class Factory(PureFactory[P]):  # noqa: D101
         own = (kind.lifespan, kind.start_factory, kind.stop_factory)
         plain = (Factory.lifespan, Factory.start_factory, Factory.stop_factory)
         limit = self.settings.max_connections
-        return own == plain and limit in (None, Settings().max_connections)
+        unlimited = limit in (None, Settings().max_connections) and all(
+            getattr(self.settings, name) is None for name in _SHARED_LIMITS
+        )
+        return own == plain and unlimited
 
     async def _handle_in(self, scope: Scope, stream: trio.abc.Stream, opening: Opening) -> None:
         handshake = opening.layers is not None
