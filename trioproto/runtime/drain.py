@@ -10,7 +10,6 @@ import trio
 from trioproto.sansio import holds
 from trioproto.sansio.connection_info import class_name
 from trioproto.sansio.errors import ConnectionClosed, ServerDraining
-from trioproto.sansio.lifecycle import State
 
 if TYPE_CHECKING:
     from trioproto.runtime.scope import Scope
@@ -66,7 +65,7 @@ async def drain(scope: Scope, grace: trio.CancelScope, force: float) -> DrainRep
     began_at = scope.time()
     monitor = scope.factory._monitor
     scope.draining = True
-    begun = {each: class_name(each.protocol) for each in scope.live() if _is_open(each)}
+    begun = {each: class_name(each.protocol) for each in scope.live() if each in monitor.open}
     monitor.drain_started(len(begun), max(0, grace.deadline - began_at), force)
     for connection in scope.live():
         connection.drain()
@@ -95,10 +94,6 @@ async def drain(scope: Scope, grace: trio.CancelScope, force: float) -> DrainRep
     seconds = scope.time() - began_at
     monitor.drain_finished(report.finished, report.cancelled, report.aborted, seconds)
     return report
-
-
-def _is_open(connection: Connection) -> bool:
-    return connection.state >= State.OPEN
 
 
 def _report(
