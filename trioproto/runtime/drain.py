@@ -10,6 +10,7 @@ import trio
 from trioproto.sansio import holds
 from trioproto.sansio.connection_info import class_name
 from trioproto.sansio.errors import ConnectionClosed, ServerDraining
+from trioproto.sansio.lifecycle import State
 
 if TYPE_CHECKING:
     from trioproto.runtime.scope import Scope
@@ -73,27 +74,32 @@ async def drain(scope: Scope, grace: trio.CancelScope, force: float) -> DrainRep
     with grace:
         await scope.wait_empty()
     scope.turn_arrivals_away(silent_only=False)
-    left = scope.live()
+    left = _unended(scope.live())
     cancelled = {each for each in left if each.holds & holds.BUSY}
     if left:
         monitor.drain_progress("cancel", len(left))
-    for connection in left:
-        if connection in cancelled:
+    for connection in (*left, *scope.refused()):
+        if connection.holds & holds.BUSY:
             connection.abort(ServerDraining())
         else:
             connection.close(ServerDraining())
     with trio.move_on_after(force):
         await scope.wait_empty()
-    aborted = set(scope.live()) - cancelled
+    aborted = _unended(scope.live()) - cancelled
     if aborted:
         monitor.drain_progress("abort", len(aborted))
-    for connection in aborted:
+    for connection in (*aborted, *scope.refused()):
         connection.abort(ServerDraining())
     await scope.wait_empty()
     report = _report(begun, cancelled, aborted)
     seconds = scope.time() - began_at
     monitor.drain_finished(report.finished, report.cancelled, report.aborted, seconds)
     return report
+
+
+def _unended(connections: list[Connection]) -> set[Connection]:
+    """Leave out those that have ended, and only have their last callback to make."""
+    return {each for each in connections if each.state < State.ENDED}
 
 
 def _report(
