@@ -55,6 +55,8 @@ _REST = 0.1
 """Seconds without accepting, after the system ran out of something."""
 _BURST = 64
 """Connections accepted, or shed, between two checkpoints."""
+_LONGEST_QUEUE = 65536
+"""Connections that a kernel keeps at most, whoever has said how many."""
 _CLOSE_TIME = 1.0
 """Seconds for closing a stream or a listener."""
 
@@ -161,7 +163,7 @@ class SocketAcceptor:
     def _accept_queued(self) -> None:
         """Accept those who wait, as far as there are slots, before their queue is reset."""
         admission = self._doorman.scope.admission
-        for _ in range(self._doorman.scope.factory.settings.backlog):
+        for _ in range(_LONGEST_QUEUE):
             slot = admission.try_slot(handshake=self._handshake)
             if slot is None:
                 return

@@ -70,7 +70,7 @@ async def drain(
     began_at = scope.time()
     monitor = scope.factory._monitor
     scope.draining = True
-    begun = {each: class_name(each.protocol) for each in scope.live() if _is_open(each)}
+    begun = {each: class_name(each.protocol) for each in scope.live() if each in monitor.open}
     monitor.drain_started(len(begun), max(0, grace.deadline - began_at), force)
     for connection in scope.live():
         connection.drain()
@@ -80,21 +80,21 @@ async def drain(
     with grace:
         await scope.wait_empty()
     scope.turn_arrivals_away(silent_only=False)
-    left = scope.live()
+    left = _unended(scope.live())
     cancelled = {each for each in left if each.holds & holds.BUSY}
     if left:
         monitor.drain_progress("cancel", len(left))
-    for connection in left:
-        if connection in cancelled:
+    for connection in (*left, *scope.refused()):
+        if connection.holds & holds.BUSY:
             connection.abort(ServerDraining())
         else:
             connection.close(ServerDraining())
     with trio.move_on_after(force):
         await scope.wait_empty()
-    aborted = set(scope.live()) - cancelled
+    aborted = _unended(scope.live()) - cancelled
     if aborted:
         monitor.drain_progress("abort", len(aborted))
-    for connection in aborted:
+    for connection in (*aborted, *scope.refused()):
         connection.abort(ServerDraining())
     await scope.wait_empty()
     report = _report(begun, cancelled, aborted)
@@ -103,8 +103,9 @@ async def drain(
     return report
 
 
-def _is_open(connection: Connection) -> bool:
-    return connection.state >= State.OPEN
+def _unended(connections: list[Connection]) -> set[Connection]:
+    """Leave out those that have ended, and only have their last callback to make."""
+    return {each for each in connections if each.state < State.ENDED}
 
 
 def _report(

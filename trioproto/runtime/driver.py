@@ -276,12 +276,19 @@ class BaseDriver(Files):
             self.arrival = None
 
     def _open(self, rest: bytes) -> None:
-        """Open the connection; in a drain, which it has come too late for, drain it."""
-        self.connection.open()
+        """Open the connection; in a drain, which it has come too late for, drain it.
+
+        Who has begun to shake hands before it was accepted may go on with that.
+        """
+        connection = self.connection
+        connection.open()
         if rest:
-            self.connection.feed(rest, self.time())
+            connection.feed(rest, self.time())
         if self.scope.draining:
-            self.connection.drain()
+            heard = b"".join(self.read_rest()) if connection.state is State.OPENING else b""
+            if heard:
+                connection.feed(heard, self.time())
+            connection.drain()
 
     async def wait_opened(self) -> None:
         """Wait until ``connection_made`` was called, or the task has ended.

@@ -88,6 +88,10 @@ class Scope:
         """Return the connections that have begun, open or not yet; without those being refused."""
         return [each.connection for each in self._drivers if each.begun and not each.refused]
 
+    def refused(self) -> list[Connection]:
+        """Return the connections that only tell their peers that they are refused."""
+        return [each.connection for each in self._drivers if each.begun and each.refused]
+
     def turn_arrivals_away(self, *, silent_only: bool) -> None:
         """Wait no longer for places and PROXY headers, or only for headers that have begun."""
         self.admission.turn_away()
@@ -103,8 +107,16 @@ class Scope:
                 self._empty = trio.Event()
             await self._empty.wait()
 
-    async def cancel(self) -> None:
-        """End all connections at once, in whichever nurseries they run."""
+    async def end(self) -> None:
+        """End all connections at once, in whichever nurseries they run; begin none any more.
+
+        Can be repeated.
+        """
+        self.ended = True
+        with shielded(2 * self.factory.settings.cleanup_timeout):
+            await self._cancel()
+
+    async def _cancel(self) -> None:
         for each in list(self._drivers):
             if each.begun:
                 each.connection.abort(ServerCancelled())
@@ -126,9 +138,7 @@ async def open_scope(factory: Factory[Any]) -> AsyncIterator[Scope]:
                 try:
                     yield scope
                 finally:
-                    scope.ended = True
-                    with shielded(2 * factory.settings.cleanup_timeout):
-                        await scope.cancel()
+                    await scope.end()
             services.cancel_scope.cancel()
         finally:
             scope.close()

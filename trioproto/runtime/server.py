@@ -265,12 +265,11 @@ async def open_server(
         async with (
             _bound(endpoints) as bound,
             factory.open_scope() as scope,
+            _ending(Server(factory, scope, _addresses(bound), grace, force)) as server,
             trio.open_nursery() as nursery,
         ):
             doorman = Doorman(scope, nursery)
             acceptors = [_listen(doorman, each) for each in bound]
-            addresses = tuple(each.address for each in bound)
-            server = Server(factory, scope, addresses, grace, force)
             nursery.start_soon(server._accept, acceptors, bound)
             nursery.start_soon(server._run)
             factory._server = server
@@ -281,7 +280,17 @@ async def open_server(
                 await server.wait_closed()
             finally:
                 factory._server = None
-                server._close()
+
+
+@asynccontextmanager
+async def _ending(server: Server[P]) -> AsyncIterator[Server[P]]:
+    """Let those who wait for the end of *server* go on when all connections have ended."""
+    try:
+        yield server
+    finally:
+        # Those that were not drained, and do not run in the server's nursery.
+        await server._scope.end()
+        server._close()
 
 
 async def serve(
@@ -320,6 +329,10 @@ async def _bound(endpoints: Iterable[Endpoint]) -> AsyncIterator[list[Bound]]:
             await close_all(bound)
             for listener in ready_made:
                 await trio.aclose_forcefully(listener)
+
+
+def _addresses(bound: Iterable[Bound]) -> tuple[Address, ...]:
+    return tuple(each.address for each in bound)
 
 
 def _take_over(listener: trio.abc.Listener[Any]) -> Bound:
