@@ -50,9 +50,9 @@ nitpick_ignore_regex = [
     ("py:.*", r"(socket|ssl|types|typing)\..*"),
     (
         "py:.*",
-        r"(.*\.)?(P|Address|BytesLike|CallbackResult|Ended|Endpoint|Target|PathLike|Cancelled)",
+        r"(.*\.)?(P|Address|BytesLike|CallbackResult|Endpoint|Target|PathLike|Cancelled)",
     ),
-    ("py:.*", r"(.*\.)?(FrameT|OnTooLong|SearchStrategy|TimeoutName|TLSContext|Width)"),
+    ("py:.*", r"(.*\.)?(Ended|FrameT|OnTooLong|SearchStrategy|TimeoutName|TLSContext|Width)"),
     ("py:.*", r"(.*\.)?(CollectorRegistry|Meter|Source)"),
     ("py:class", r"Awaitable|Callable|Iterable|SSLContext|pathlib\.Path"),
     ("py:exc", r"ClosedResourceError"),
