@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +200,14 @@ async def test_a_writer_that_fails_ends_no_server(
 
 @pytest.mark.drivers(*ASYNC)
 async def test_a_kept_transport_keeps_the_recording_and_no_more(serving: Serving) -> None:
-    factory = Factory(Recorder, traffic_log=TrafficLog())
+    protocols: list[weakref.ref[Recorder]] = []
+
+    def build() -> Recorder:
+        made = Recorder()
+        protocols.append(weakref.ref(made))
+        return made
+
+    factory = Factory(build, traffic_log=TrafficLog())
     async with serving(factory) as service:
         peer = await service.connect()
         (transport,) = (each.transport for each in factory.connections)
@@ -212,7 +220,7 @@ async def test_a_kept_transport_keeps_the_recording_and_no_more(serving: Serving
         gc.collect()
         drivers = [each for each in gc.get_objects() if isinstance(each, BaseDriver)]
         assert [each for each in drivers if each.scope.factory is factory] == []
-        assert [each for each in gc.get_objects() if isinstance(each, Recorder)] == []
+        assert [each() for each in protocols] == [None]
 
 
 # That nothing else changes: each of these is true without a log as well
