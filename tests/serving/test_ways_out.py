@@ -14,7 +14,7 @@ from tests.behaviour.drivers import OverTLS, SocketPeer
 from tests.serving.conversations import LOOPBACK, Greeter, dial, settle
 from tests.serving.limited import NOTHING, admission_of, check_at_rest, held
 from tests.tls.over_wire import Speaker
-from trioproto import Factory, Protocol, open_server
+from trioproto import Factory, open_server
 from trioproto.endpoints import ProxyServerEndpoint, ServerEndpoint, TCPServerEndpoint
 from trioproto.layers.networks import parse_networks
 
