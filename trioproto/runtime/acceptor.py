@@ -23,6 +23,7 @@ import trio
 
 from trioproto.runtime.peers import peer_address
 from trioproto.runtime.poll_driver import PollDriver
+from trioproto.runtime.slots import UNCOUNTED
 from trioproto.runtime.socket_options import TCPOptions, reset_on_close
 from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
 from trioproto.runtime.user_code import close_at_once, closed_if_raised
@@ -148,6 +149,8 @@ class SocketAcceptor:
                 if number:
                     return  # perhaps nobody is there any more, who would have to wait
                 slot = await admission.wait_slot(handshake=self._handshake)
+                if slot is UNCOUNTED:
+                    return
             try:
                 self._accept_in(slot)
             except BlockingIOError:
@@ -284,5 +287,8 @@ class StreamAcceptor:
         if slot is None:
             async with closed_if_raised(stream, _CLOSE_TIME):
                 slot = await admission.wait_slot(handshake=self._handshake)
+            if slot is UNCOUNTED:
+                await close_at_once(stream, _CLOSE_TIME)
+                return True
         self._doorman.admit_stream(stream, self._opening, slot)
         return True

@@ -106,11 +106,11 @@ class Admission:
         while True:
             while self._suspended is not None:
                 await self._suspended.wait()
-            if self._over:
-                return UNCOUNTED
             slot = self.try_slot(handshake=handshake)
             if slot is not None:
                 return slot
+            if self._over:
+                return UNCOUNTED
             limit = self._limit_in_the_way(handshake=handshake)
             self.reached(limit)
             settings = self.settings
