@@ -7,6 +7,7 @@ import os
 import resource
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -175,18 +176,19 @@ def test_an_error_is_logged_and_not_raised(
         files.write(ERROR)
 
 
-@pytest.fixture
+@contextmanager
 def no_large_files() -> Iterator[None]:
-    """A limit of the kernel's, in place of a disk that is full."""
+    """A limit of the kernel's, in place of a disk that is full; pytest's own output has it too."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("no_large_files")
 def test_a_file_that_could_not_be_written_whole_is_removed(folder: Path) -> None:
-    with pytest.raises(OSError, match="File too large"):
+    with no_large_files(), pytest.raises(OSError, match="File too large"):
         TrafficFiles(folder).write(ERROR)
     assert list(folder.iterdir()) == []
 
