@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import OverTLS
-from tests.serving.conversations import LOOPBACK, dial, settle
+from tests.behaviour.drivers import MORE_THAN_FITS, OverTLS, small_listener
+from tests.serving.conversations import LOOPBACK, Echo, dial, settle
 from tests.serving.limited import REFUSAL, Held, TriesLater, admission_of, ends, held
 from tests.serving.test_refusals import Babbles, KeepsOpen, Silent, Sleeps, full
 from tests.tls.over_wire import Speaker
@@ -101,6 +102,30 @@ async def test_no_overflow_protocol_holds_its_place_for_long(
         await trio.sleep(4)
         assert held(admission_of(factory)).refusals == 0
     assert not any(record.exc_info for record in logged_errors)
+
+
+async def test_a_talk_with_a_peer_that_is_refused_comes_to_an_end(
+    autojump_clock: MockClock,
+) -> None:
+    async with full(Echo) as (factory, server):
+        refused = dial(server.addresses[0])
+        for _ in range(20):
+            with suppress(OSError):
+                await refused.send(b"and another thing")
+            await trio.sleep(0.2)
+        assert held(admission_of(factory)).refusals == 0
+
+
+async def test_a_long_message_to_a_peer_that_does_not_read_comes_to_an_end(
+    autojump_clock: MockClock,
+) -> None:
+    async with full(bytes(MORE_THAN_FITS), small_listener()) as (factory, server):
+        deaf = dial(server.addresses[0])
+        await settle()
+        assert held(admission_of(factory)).refusals == 1
+        await trio.sleep(3)
+        assert held(admission_of(factory)).refusals == 0
+        await deaf.aclose()
 
 
 class BoomError(Exception):

@@ -114,8 +114,6 @@ class CountedSlot(Slot):
 
     def claim(self, peer: Address) -> None:
         """Count the connection as its peer's, or be refused."""
-        if self.refused is not None:
-            return
         self._peer = peer
         if self._admission.peer_has_too_many(peer):
             self._admission.reached("max_per_peer")
