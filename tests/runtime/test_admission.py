@@ -245,19 +245,20 @@ async def test_the_suspended_let_nobody_in_and_resumed_all(autojump_clock: MockC
 
 
 @pytest.mark.parametrize("settings", [{}, {"max_accept_rate": 0.001}, {"max_handshakes": 1}])
-async def test_when_all_is_over_nobody_waits(
-    autojump_clock: MockClock, settings: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("suspended", [False, True])
+async def test_when_all_is_over_nobody_waits(settings: dict[str, Any], suspended: bool) -> None:
     admission = Admission(Factory(**{"max_connections": 1, **settings}))
     slot = admission.try_slot(handshake=True)
     assert slot is not None
     slot.used()
-    async with trio.open_nursery() as nursery:
-        for _ in range(3):
-            nursery.start_soon(partial(admission.wait_slot, handshake=True))
-        await wait_all_tasks_blocked()
-        admission.turn_away()
-    with trio.fail_after(1):
+    if suspended:
+        admission.suspend()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(partial(admission.wait_slot, handshake=True))
+            await wait_all_tasks_blocked()
+            admission.turn_away()
         (await admission.wait_slot(handshake=True)).release()
     slot.release()
     assert counts(admission) == NOTHING

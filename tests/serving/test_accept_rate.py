@@ -147,6 +147,21 @@ async def test_rounding_costs_nobody_a_place(
         mock_clock.jump(1 + 1 / rate)
 
 
+@pytest.mark.parametrize("start", [0, 0.1, 1 / 3, 12345.678, 4e6 + 0.7])
+@pytest.mark.parametrize("rate", [0.3, 1, 3, 7, 10, 13, 49, 997])
+async def test_who_comes_at_the_moment_when_it_is_his_turn_comes_in(
+    mock_clock: MockClock, rate: float, start: float
+) -> None:
+    mock_clock.jump(start)
+    admission = Admission(Factory(max_accept_rate=rate, max_connections=None))
+    come_in(admission, 1000)
+    for _ in range(100):
+        mock_clock.jump(0.9 / rate)
+        assert come_in(admission, 2) == 0
+        mock_clock.jump(0.1 / rate)
+        assert come_in(admission, 2) == 1
+
+
 def come_in(admission: Admission, tries: int) -> int:
     """Let so many try to come in at once; return how many do."""
     number = 0

@@ -233,6 +233,7 @@ async def test_who_is_refused_is_told_and_counted() -> None:
         assert await greeted(first)
         refused = [dial(server.addresses[0]) for _ in range(3)]
         await settle()
+        assert held(admission_of(factory)) == Held(1, 0, {(4, 0x7F000001): 1}, refusals=3)
         assert [await ends(peer) for peer in refused] == [(REFUSAL, "eof")] * 3
         await leave(first, *refused)
         check_at_rest(factory, admission_of(factory))

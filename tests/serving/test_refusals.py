@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import MORE_THAN_FITS, OverTLS, small_listener
+from tests.behaviour.drivers import MORE_THAN_FITS, OverTLS, SocketPeer, small_listener
 from tests.behaviour.pipes import QueueListener
 from tests.serving.conversations import LOOPBACK, Greeter, dial, settle
 from tests.serving.limited import (
@@ -28,8 +28,8 @@ from tests.serving.test_limits import Builds
 from tests.serving.test_listeners import offer
 from tests.tls.over_wire import Speaker
 from trioproto import Factory, Protocol, Server, open_server
-from trioproto.errors import ConnectionClosed
 from trioproto.events import Accepted, Closed, Event, Opened, Refused
+from trioproto.runtime.admission import Admission
 
 MANY = 64
 
@@ -59,74 +59,6 @@ async def full(
         check_at_rest(factory, admission)
 
 
-# An overflow protocol
-
-
-async def test_an_overflow_protocol_speaks_for_the_factory_that_is_served(
-    autojump_clock: MockClock,
-) -> None:
-    seen: list[Any] = []
-
-    class Overflow(TriesLater):
-        def connection_made(self) -> None:
-            seen.append((self.factory, self in self.factory.connections, self.transport.peer))
-            super().connection_made()
-
-        def connection_lost(self, reason: ConnectionClosed) -> None:
-            seen.append(type(reason).__name__)
-
-    async with full(Overflow) as (factory, server):
-        refused = dial(server.addresses[0])
-        assert await ends(refused) == (REFUSAL, "eof")
-        await refused.aclose()
-        await settle()
-        ((speaks_for, counted, peer), reason) = seen
-        assert speaks_for is factory
-        assert not counted
-        assert peer.host == "127.0.0.1"
-        assert reason == "ConnectionDone"
-
-
-async def test_an_overflow_protocol_may_take_its_time_and_ask_the_peer(
-    autojump_clock: MockClock,
-) -> None:
-    class Asks(Protocol):
-        async def connection_made(self) -> None:
-            await trio.sleep(0.5)
-            self.transport.write(b"who?")
-
-        async def data_received(self, data: bytes) -> None:
-            await trio.sleep(0.5)
-            self.transport.write(b"no, " + data)
-            self.transport.close()
-
-    async with full(Asks, refusal_timeout=2) as (_, server):
-        refused = dial(server.addresses[0])
-        assert await refused.receive_exactly(4) == b"who?"
-        await refused.send(b"me")
-        assert await ends(refused) == (b"no, me", "eof")
-        await refused.aclose()
-
-
-async def test_an_overflow_protocol_may_switch_to_another(autojump_clock: MockClock) -> None:
-    factories: list[Any] = []
-
-    class Second(TriesLater):
-        def connection_made(self) -> None:
-            factories.append(self.factory)
-            super().connection_made()
-
-    class First(Protocol):
-        def connection_made(self) -> None:
-            self.transport.switch_protocol(Second())
-
-    async with full(First) as (factory, server):
-        refused = dial(server.addresses[0])
-        assert await ends(refused) == (REFUSAL, "eof")
-        assert factories == [factory]
-        await refused.aclose()
-
-
 class Silent(Protocol):
     """Never says that it is done."""
 
@@ -148,89 +80,6 @@ class Babbles(Protocol):
     async def connection_made(self) -> None:
         while True:
             await self.transport.send(bytes(1 << 16))
-
-
-@pytest.mark.parametrize("kind", [Silent, Sleeps, KeepsOpen, Babbles])
-@pytest.mark.parametrize("over_tls", [False, True])
-async def test_no_overflow_protocol_holds_its_place_for_long(
-    autojump_clock: MockClock, logged_errors: list[Any], kind: type[Protocol], over_tls: bool
-) -> None:
-    endpoint = OverTLS(LOOPBACK) if over_tls else LOOPBACK
-    async with full(kind, endpoint) as (factory, server):
-        peers = [dial(server.addresses[0]) for _ in range(3)]
-        if over_tls:
-            speakers = [Speaker(peer) for peer in peers]
-            for speaker in speakers:
-                await speaker.shake()
-        await settle()
-        assert held(admission_of(factory)).refusals == 3
-        if kind is KeepsOpen and not over_tls:
-            await peers[0].send_eof()
-        await trio.sleep(4)
-        assert held(admission_of(factory)).refusals == 0
-    assert not any(record.exc_info for record in logged_errors)
-
-
-class BoomError(Exception):
-    """What overflow protocols raise here."""
-
-
-class FailsAtOnce(Protocol):
-    def connection_made(self) -> None:
-        raise BoomError
-
-
-class FailsLater(Protocol):
-    async def connection_made(self) -> None:
-        await trio.lowlevel.checkpoint()
-        raise BoomError
-
-
-class FailsLast(TriesLater):
-    def connection_lost(self, reason: object) -> None:
-        raise BoomError
-
-
-class FailsInATask(Protocol):
-    def connection_made(self) -> None:
-        self.transport.start_soon(self.fail)
-
-    async def fail(self) -> None:
-        raise BoomError
-
-
-def fails_to_be_made() -> Protocol:
-    raise BoomError
-
-
-def is_none() -> Any:
-    return "no protocol"
-
-
-@pytest.mark.parametrize(
-    "kind", [FailsAtOnce, FailsLater, FailsLast, FailsInATask, fails_to_be_made, is_none]
-)
-async def test_errors_of_an_overflow_protocol_are_logged_and_harm_nobody(
-    autojump_clock: MockClock, logged_errors: list[Any], kind: Any
-) -> None:
-    async with full(kind) as (factory, server):
-        for _ in range(3):
-            refused = dial(server.addresses[0])
-            await ends(refused)
-            await refused.aclose()
-        await settle()
-        assert held(admission_of(factory)) == Held(places=1)
-        assert sum(factory.statistics().errors.values()) == 3
-    assert len(logged_errors) == 3
-
-
-async def test_an_overflow_protocol_that_is_none_says_nothing(autojump_clock: MockClock) -> None:
-    async with full(lambda: None) as (factory, server):
-        refused = dial(server.addresses[0])
-        assert (await ends(refused))[0] == b""
-        await settle()
-        assert held(admission_of(factory)) == Held(places=1)
-        assert dict(factory.statistics().refused) == {"max_connections": 1}
 
 
 # Delivered whole, over everything
@@ -386,17 +235,19 @@ async def test_the_refused_are_news_once_and_in_no_other_count(autojump_clock: M
 
 async def test_a_cancelled_server_ends_its_refusals(autojump_clock: MockClock) -> None:
     factory = Builds(Greeter, max_connections=1, at_limit="refuse", refusal=Sleeps)
+    admissions: list[Admission] = []
+    peers: list[SocketPeer] = []
     with trio.CancelScope() as scope:
         async with open_server(factory, LOOPBACK) as server:
-            admission = admission_of(factory)
-            peers = [dial(server.addresses[0]) for _ in range(4)]
+            admissions.append(admission_of(factory))
+            peers += [dial(server.addresses[0]) for _ in range(4)]
             await settle()
-            assert held(admission).refusals == 3
+            assert held(admissions[0]).refusals == 3
             scope.cancel()
             await trio.sleep_forever()
     assert autojump_clock.current_time() == 0
     assert [(await ends(peer))[1] for peer in peers] == ["reset"] * 4
-    check_at_rest(factory, admission)
+    check_at_rest(factory, *admissions)
 
 
 @pytest.mark.parametrize("kind", [Silent, Sleeps, KeepsOpen, Babbles])

@@ -11,6 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import OverTLS, SocketPeer
+from tests.behaviour.peers import Peer
 from tests.behaviour.pipes import QueueListener
 from tests.serving.conversations import LOOPBACK, Greeter, dial, settle
 from tests.serving.limited import (
@@ -28,6 +29,7 @@ from tests.serving.test_limits import Builds
 from tests.serving.test_listeners import offer
 from tests.tls.over_wire import Speaker
 from trioproto import Factory, Server, open_server
+from trioproto.runtime.admission import Admission
 
 PATIENCE = 3
 
@@ -251,20 +253,21 @@ async def test_the_soft_limit_counts_who_comes_in_and_not_who_waits(
 async def test_a_cancelled_server_resets_who_waits(autojump_clock: MockClock) -> None:
     listener = QueueListener()
     factory = Builds(Greeter, max_connections=1, refuse_after=PATIENCE, refusal=REFUSAL)
+    admissions: list[Admission] = []
+    late: list[Peer] = []
     with trio.CancelScope() as scope:
         async with open_server(factory, LOOPBACK, listener) as server:
-            admission = admission_of(factory)
+            admissions.append(admission_of(factory))
             first = dial(server.addresses[0])
             assert await greeted(first)
-            over_socket, over_stream = dial(server.addresses[0]), offer(listener)
+            late += [dial(server.addresses[0]), offer(listener)]
             await settle()
-            assert held(admission).waiting == 2
+            assert held(admissions[0]).waiting == 2
             scope.cancel()
             await trio.sleep_forever()
     assert autojump_clock.current_time() == 0
-    assert await ends(over_socket) == (b"", "reset")
-    assert await ends(over_stream) == (b"", "reset")
-    check_at_rest(factory, admission)
+    assert [await ends(peer) for peer in late] == [(b"", "reset")] * 2
+    check_at_rest(factory, *admissions)
 
 
 async def test_a_cancelled_handle_gives_its_place_in_the_queue_up(

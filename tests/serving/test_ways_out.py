@@ -17,6 +17,7 @@ from tests.tls.over_wire import Speaker
 from trioproto import Factory, open_server
 from trioproto.endpoints import ProxyServerEndpoint, ServerEndpoint, TCPServerEndpoint
 from trioproto.layers.networks import parse_networks
+from trioproto.runtime.admission import Admission
 
 HEADER = b"PROXY TCP4 192.0.2.1 198.51.100.1 1111 2222\r\n"
 TRUSTED = parse_networks("127.0.0.0/8")
@@ -359,16 +360,18 @@ async def test_all_is_given_back_at_the_servers_end(
     autojump_clock: MockClock, begin: Way, half_way: bool, how: str
 ) -> None:
     factory = Limited(NeverEnds)
+    admissions: list[Admission] = []
+    peers: list[SocketPeer] = []
     with trio.CancelScope() as scope, suppress(BoomError):
         async with open_server(factory, BEGINNINGS[begin]) as server:
-            admission = admission_of(factory)
-            peer = dial(server.addresses[0])
+            admissions.append(admission_of(factory))
+            peers.append(dial(server.addresses[0]))
             await settle()
             if not half_way:
-                await begin(peer)
+                await begin(peers[0])
             await settle()
-            assert held(admission) != NOTHING
-            late = dial(server.addresses[0])
+            assert held(admissions[0]) != NOTHING
+            peers.append(dial(server.addresses[0]))
             await settle()
             if how == "drain":
                 await server.drain(grace=3, force=1)
@@ -377,6 +380,6 @@ async def test_all_is_given_back_at_the_servers_end(
                 await trio.lowlevel.checkpoint()
             else:
                 raise BoomError
-    check_at_rest(factory, admission)
-    await peer.aclose()
-    await late.aclose()
+    check_at_rest(factory, *admissions)
+    for peer in peers:
+        await peer.aclose()

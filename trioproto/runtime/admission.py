@@ -187,14 +187,20 @@ class Admission:
 
     # Peers
 
-    def peer_has_too_many(self, peer: Address) -> bool:
-        """Whether there is no room for one more of *peer*."""
-        limit = self.settings.max_per_peer
-        return limit is not None and self.peers.get(self._group(peer), 0) >= limit
+    def group_of(self, peer: Address) -> Hashable | None:
+        """Return as what *peer* is to be counted, if it is."""
+        settings = self.settings
+        if settings.max_per_peer is None:
+            return None
+        return peer_group(peer, settings.ipv4_prefix, settings.ipv6_prefix)
 
-    def peer_came(self, peer: Address) -> Hashable | None:
-        """Count a connection of *peer*; return what it was counted as, if it was."""
-        group = self._group(peer)
+    def is_full(self, group: Hashable | None) -> bool:
+        """Whether there is no room for one more of *group*."""
+        limit = self.settings.max_per_peer
+        return limit is not None and self.peers.get(group, 0) >= limit
+
+    def peer_came(self, group: Hashable | None) -> Hashable | None:
+        """Count a connection more, and return *group*."""
         if group is not None:
             self.peers[group] = self.peers.get(group, 0) + 1
         return group
@@ -205,18 +211,12 @@ class Admission:
         if not self.peers[group]:
             del self.peers[group]
 
-    def _group(self, peer: Address) -> Hashable | None:
-        settings = self.settings
-        if settings.max_per_peer is None:
-            return None
-        return peer_group(peer, settings.ipv4_prefix, settings.ipv6_prefix)
-
     def _count_peers(self) -> None:
         """Count all anew, because what makes one peer of them has changed."""
         self.peers.clear()
         for slot in self.places.statistics().borrowers:
             assert isinstance(slot, CountedSlot)
-            slot.count_peer()
+            slot.count_peer_anew()
 
     # News
 

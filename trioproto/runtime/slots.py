@@ -114,19 +114,18 @@ class CountedSlot(Slot):
 
     def claim(self, peer: Address) -> None:
         """Count the connection as its peer's, or be refused."""
-        if self.refused is not None:
-            return
         self._peer = peer
-        if self._admission.peer_has_too_many(peer):
+        group = self._admission.group_of(peer)
+        if self._admission.is_full(group):
             self._admission.reached("max_per_peer")
             self.refuse("max_per_peer")
         else:
-            self.count_peer()
+            self._group = self._admission.peer_came(group)
 
-    def count_peer(self) -> None:
-        """Count the connection as its peer's, once that is known; anew if it was already."""
+    def count_peer_anew(self) -> None:
+        """Count the connection as its peer's, if that is known already."""
         if self._peer is not None:
-            self._group = self._admission.peer_came(self._peer)
+            self._group = self._admission.peer_came(self._admission.group_of(self._peer))
 
     def opened(self) -> None:
         """Give the place among the handshakes back."""
