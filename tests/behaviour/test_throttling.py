@@ -547,6 +547,9 @@ async def test_a_higher_total_rate_counts_at_once(
             protocol.transport.write(b"begins")
         await service.pass_time(2)
         factory.configure(receive_rate_total=RATE, send_rate_total=RATE)
+        await service.settle()
+        assert {protocol.received for protocol in protocols} == {b"begins"}
+        assert [await peer.received_so_far() for peer in peers] == [b"begins"] * 2
         for peer, protocol in zip(peers, protocols, strict=True):
             await peer.send(bytes(3 * RATE))
             protocol.transport.write(bytes(3 * RATE))
@@ -558,7 +561,7 @@ async def test_a_higher_total_rate_counts_at_once(
             assert sum(received()) == pytest.approx(3 * RATE, rel=0.1)
         taken += await take_for(7, *peers)
         assert {len(protocol.received) for protocol in protocols} == {3 * RATE + 6}
-        assert sum(taken) == 2 * (3 * RATE + 6)
+        assert sum(taken) == 2 * 3 * RATE
 
 
 @pytest.mark.drivers("tls_memory")
@@ -636,6 +639,22 @@ async def test_a_total_rate_that_is_lifted_holds_nobody_up(
         assert len(await peer.received_so_far()) == 2 * RATE
         assert protocol.transport.throttle is None
         assert protocol.transport.holds & ~holds.UNSETTLED == free & ~holds.UNSETTLED
+
+
+async def test_the_write_timeout_counts_from_when_the_rate_is_lifted(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    protocol = Recorder()
+    factory = Factory(lambda: protocol, write_timeout=10)
+    async with connect(factory, small_buffers=True) as peer:
+        factory.configure(send_rate_total=1)
+        protocol.transport.write(bytes(MORE_THAN_FITS))
+        await peer.pass_time(9)
+        factory.configure(send_rate_total=None)
+        await peer.pass_time(9)
+        assert not protocol.lost
+        await peer.pass_time(12)
+        assert type(protocol.reason) is WriteTimeout
 
 
 async def test_a_connections_own_rate_is_that_of_when_it_was_accepted(
