@@ -403,6 +403,19 @@ async def test_what_waits_at_close_is_sent_at_the_rate(
         assert type(protocol.reason) is ConnectionDone
 
 
+@pytest.mark.drivers(*UNENCRYPTED)
+async def test_a_wait_that_has_begun_before_close_is_no_time_of_the_flush_either(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    protocol = Recorder()
+    async with connect(protocol, send_rate=0.1, close_timeout=1) as peer:
+        protocol.transport.write(b"123")
+        await peer.settle()
+        protocol.transport.close()
+        await peer.pass_time(25)
+        assert await peer.received_so_far() == b"123"
+
+
 async def test_the_close_timeout_counts_for_what_the_peer_does_not_read(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -690,6 +703,22 @@ async def test_a_connection_that_ends_leaves_the_rate_to_the_others(
         await take_for(3, *peers)
         assert speed() == [pytest.approx(3 * RATE, rel=0.05)]
         protocols[2].transport.abort()
+
+
+@pytest.mark.drivers(*UNENCRYPTED)
+async def test_the_turn_of_a_connection_that_ends_is_the_next_ones(
+    serving: Serving, autojump_clock: MockClock
+) -> None:
+    protocols, factory = several(2, send_rate_total=0.1)
+    async with serving(factory) as service:
+        peers = await connect_all(service, protocols)
+        protocols[0].transport.write(b"12")
+        await service.settle()
+        protocols[0].transport.abort()
+        await service.settle()
+        protocols[1].transport.write(b"3")
+        await service.pass_time(12)
+        assert b"3" in [await peer.received_so_far() for peer in peers]
 
 
 async def test_without_a_rate_there_is_no_throttle(connect: Connecting) -> None:
