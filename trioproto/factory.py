@@ -124,7 +124,7 @@ class Factory(Generic[P]):
         """
         self.settings = replace(self.settings, **changes)
         if self._totals.change(self.settings):
-            for connection in self.connections._protocols:
+            for connection in list(self.connections._protocols):
                 connection.throttle_by(self._totals)
 
     def build_protocol(self, peer: Address) -> P | None:
@@ -204,7 +204,8 @@ class Factory(Generic[P]):
             CallbackError: ``build_protocol`` failed, which is logged.
             Exception: the same with ``callback_errors="raise"``: as it was.
         """
-        chosen = settings or self.settings
+        given = settings
+        settings = settings or self.settings
         try:
             protocol = driver.invoke(self.build_protocol, peer)
             if protocol is None:
@@ -212,14 +213,14 @@ class Factory(Generic[P]):
                 return None
             check_protocol(protocol)
         except Exception as exc:
-            if chosen.callback_errors == "raise":
+            if settings.callback_errors == "raise":
                 raise
             reason = CallbackError(self.build_protocol.__qualname__)
             reason.__cause__ = unwrap(exc)
             self.report(peer, reason)
             raise reason from exc
-        connection = Connection(protocol, self, driver, chosen, peer, local, layers)
-        self._totals.change(settings or self.settings)  # which may be others by now
+        connection = Connection(protocol, self, driver, settings, peer, local, layers)
+        self._totals.change(given or self.settings)  # which may be others by now
         connection.throttle_by(self._totals)
         self._monitor.begun(connection)
         return connection

@@ -403,6 +403,19 @@ async def test_what_waits_at_close_is_sent_at_the_rate(
         assert type(protocol.reason) is ConnectionDone
 
 
+@pytest.mark.drivers(*UNENCRYPTED)
+async def test_a_wait_that_has_begun_before_close_is_no_time_of_the_flush_either(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    protocol = Recorder()
+    async with connect(protocol, send_rate=0.1, close_timeout=1) as peer:
+        protocol.transport.write(b"123")
+        await peer.settle()
+        protocol.transport.close()
+        await peer.pass_time(25)
+        assert await peer.received_so_far() == b"123"
+
+
 async def test_the_close_timeout_counts_for_what_the_peer_does_not_read(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -547,6 +560,9 @@ async def test_a_higher_total_rate_counts_at_once(
             protocol.transport.write(b"begins")
         await service.pass_time(2)
         factory.configure(receive_rate_total=RATE, send_rate_total=RATE)
+        await service.settle()
+        assert {protocol.received for protocol in protocols} == {b"begins"}
+        assert [await peer.received_so_far() for peer in peers] == [b"begins"] * 2
         for peer, protocol in zip(peers, protocols, strict=True):
             await peer.send(bytes(3 * RATE))
             protocol.transport.write(bytes(3 * RATE))
@@ -558,7 +574,7 @@ async def test_a_higher_total_rate_counts_at_once(
             assert sum(received()) == pytest.approx(3 * RATE, rel=0.1)
         taken += await take_for(7, *peers)
         assert {len(protocol.received) for protocol in protocols} == {3 * RATE + 6}
-        assert sum(taken) == 2 * (3 * RATE + 6)
+        assert sum(taken) == 2 * 3 * RATE
 
 
 @pytest.mark.drivers("tls_memory")
@@ -638,6 +654,22 @@ async def test_a_total_rate_that_is_lifted_holds_nobody_up(
         assert protocol.transport.holds & ~holds.UNSETTLED == free & ~holds.UNSETTLED
 
 
+async def test_the_write_timeout_counts_from_when_the_rate_is_lifted(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    protocol = Recorder()
+    factory = Factory(lambda: protocol, write_timeout=10)
+    async with connect(factory, small_buffers=True) as peer:
+        factory.configure(send_rate_total=1)
+        protocol.transport.write(bytes(MORE_THAN_FITS))
+        await peer.pass_time(9)
+        factory.configure(send_rate_total=None)
+        await peer.pass_time(9)
+        assert not protocol.lost
+        await peer.pass_time(12)
+        assert type(protocol.reason) is WriteTimeout
+
+
 async def test_a_connections_own_rate_is_that_of_when_it_was_accepted(
     serving: Serving, autojump_clock: MockClock
 ) -> None:
@@ -671,6 +703,22 @@ async def test_a_connection_that_ends_leaves_the_rate_to_the_others(
         await take_for(3, *peers)
         assert speed() == [pytest.approx(3 * RATE, rel=0.05)]
         protocols[2].transport.abort()
+
+
+@pytest.mark.drivers(*UNENCRYPTED)
+async def test_the_turn_of_a_connection_that_ends_is_the_next_ones(
+    serving: Serving, autojump_clock: MockClock
+) -> None:
+    protocols, factory = several(2, send_rate_total=0.1)
+    async with serving(factory) as service:
+        peers = await connect_all(service, protocols)
+        protocols[0].transport.write(b"12")
+        await service.settle()
+        protocols[0].transport.abort()
+        await service.settle()
+        protocols[1].transport.write(b"3")
+        await service.pass_time(12)
+        assert b"3" in [await peer.received_so_far() for peer in peers]
 
 
 async def test_without_a_rate_there_is_no_throttle(connect: Connecting) -> None:

@@ -17,20 +17,21 @@ MIB = 1024 * KIB
 class Downloads(LineReceiver):
     """Sends the file that is asked for, as fast as it may go."""
 
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
     async def line_received(self, line: bytes) -> None:
-        await self.transport.send_file(Path(self.factory.directory) / line.decode())
+        await self.transport.send_file(self.directory / line.decode())
         self.transport.close()
 
 
 def downloads(directory: Path) -> Factory[Downloads]:
-    factory = Factory(
-        Downloads,
+    return Factory(
+        lambda: Downloads(directory),
         receive_rate=4 * KIB,  # of each client: it only asks
         send_rate=256 * KIB,  # to each client
         send_rate_total=8 * MIB,  # to all of them together
     )
-    factory.directory = directory
-    return factory
 
 
 def at_night(factory: Factory[Downloads]) -> None:

@@ -94,6 +94,15 @@ def test_a_higher_rate_does_not_fill_a_bucket_that_was_empty() -> None:
     assert bucket.due(bucket.spend(100, 0.0)) == 0.1
 
 
+def test_what_a_full_bucket_held_is_all_that_it_holds_at_a_higher_rate() -> None:
+    bucket = TokenBucket(10)
+    bucket.spend(0, 0.0)
+    bucket.spend(0, 1000.0)
+    bucket.change(1000)
+    assert bucket.due(bucket.spend(10, 1000.0)) == -inf
+    assert bucket.due(bucket.spend(1, 1000.0)) > 1000
+
+
 def test_a_clock_that_goes_back_a_little_does_no_harm() -> None:
     bucket = TokenBucket(100)
     bucket.spend(100, 10.0)
@@ -105,9 +114,8 @@ def test_the_rate_is_kept_after_long_times_and_much_traffic() -> None:
     month = 30 * 86_400.0
     bucket.spend(0, 0.0)
     bucket.spend(10**9, month)
-    for second in range(10):
-        place = bucket.spend(10**9, month + second)
-    assert bucket.due(place) == pytest.approx(month + 10, abs=1e-3)
+    places = [bucket.spend(10**9, month + second) for second in range(10)]
+    assert bucket.due(places[-1]) == pytest.approx(month + 10, abs=1e-3)
 
 
 def test_a_quantum_shrinks_as_others_wait_but_not_to_nothing() -> None:
@@ -214,6 +222,14 @@ def test_one_that_ends_before_its_turn_delays_nobody() -> None:
     first.give_back()
     assert second.ask(20, 0.0) == 0
     assert second.due == 0.02
+
+
+def test_one_that_needs_less_than_it_asked_for_leaves_the_rest_to_others() -> None:
+    first, second = sharing(1000, 2)
+    first._total.spend(980, 0.0)
+    assert first.ask(20, 0.0) == 20
+    first.moved(5, 0.0)
+    assert second.ask(15, 0.0) == 15
 
 
 def test_one_that_does_not_take_its_turn_delays_others_by_a_quantum_once() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from os import PathLike
 from typing import Any
 
@@ -19,8 +18,6 @@ class Files(Waiting):
     """The part of a driver that sends files."""
 
     __slots__ = ("_file_lock",)
-
-    time: Callable[[], float]
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,10 +62,10 @@ class Files(Waiting):
         """Wait until the throttle lets some of *most* bytes go; return how many, 0 at the end."""
         connection = self.connection
         while connection.state < State.ENDED:
-            size = connection.send_size(most, self.time())
+            size = connection.send_size(most, trio.current_time())
             if size:
                 return size
-            connection.output_tried(0, self.time())
+            connection.output_tried(0, trio.current_time())
             connection.note_change()
             await self._wait_until(lambda: not connection.holds & holds.SEND_WAITS)
         return 0
