@@ -204,8 +204,7 @@ class Factory(Generic[P]):
             CallbackError: ``build_protocol`` failed, which is logged.
             Exception: the same with ``callback_errors="raise"``: as it was.
         """
-        given = settings is not None
-        settings = settings or self.settings
+        chosen = settings or self.settings
         try:
             protocol = driver.invoke(self.build_protocol, peer)
             if protocol is None:
@@ -213,14 +212,14 @@ class Factory(Generic[P]):
                 return None
             check_protocol(protocol)
         except Exception as exc:
-            if settings.callback_errors == "raise":
+            if chosen.callback_errors == "raise":
                 raise
             reason = CallbackError(self.build_protocol.__qualname__)
             reason.__cause__ = unwrap(exc)
             self.report(peer, reason)
             raise reason from exc
-        connection = Connection(protocol, self, driver, settings, peer, local, layers)
-        self._totals.change(settings if given else self.settings)  # as they are now
+        connection = Connection(protocol, self, driver, chosen, peer, local, layers)
+        self._totals.change(settings or self.settings)  # which may be others by now
         connection.throttle_by(self._totals)
         self._monitor.begun(connection)
         return connection

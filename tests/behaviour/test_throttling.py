@@ -582,6 +582,7 @@ async def test_a_total_rate_set_in_the_handshake_counts_after_it(
         await peer.aclose()
 
 
+@pytest.mark.drivers(*ASYNC)  # a harness has the settings that it was made with
 async def test_rates_set_while_a_protocol_is_built_count(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:

@@ -200,11 +200,17 @@ async def test_a_writer_that_fails_ends_no_server(
 
 @pytest.mark.drivers(*ASYNC)
 async def test_a_kept_transport_keeps_the_recording_and_no_more(serving: Serving) -> None:
-    factory = Factory(Recorder, traffic_log=TrafficLog())
+    protocols: list[weakref.ref[Recorder]] = []
+
+    def build() -> Recorder:
+        made = Recorder()
+        protocols.append(weakref.ref(made))
+        return made
+
+    factory = Factory(build, traffic_log=TrafficLog())
     async with serving(factory) as service:
         peer = await service.connect()
         (transport,) = (each.transport for each in factory.connections)
-        (protocol,) = map(weakref.ref, factory.connections)
         await peer.send(b"hello")
         await peer.settle()
         await peer.send_eof()
@@ -214,7 +220,7 @@ async def test_a_kept_transport_keeps_the_recording_and_no_more(serving: Serving
         gc.collect()
         drivers = [each for each in gc.get_objects() if isinstance(each, BaseDriver)]
         assert [each for each in drivers if each.scope.factory is factory] == []
-        assert protocol() is None
+        assert [each() for each in protocols] == [None]
 
 
 # That nothing else changes: each of these is true without a log as well

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import trio
-from trio.testing import wait_all_tasks_blocked
+from functools import partial
+from typing import Any
 
-from trioproto import Factory
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from trioproto import Factory, TCPAddress
 from trioproto.runtime.admission import Admission
 from trioproto.runtime.slots import Slot
 
@@ -86,3 +90,174 @@ async def test_who_is_cancelled_at_once_takes_none_either() -> None:
         await admission.wait_slot()
     assert scope.cancelled_caught
     assert admission.try_slot() is not None
+
+
+# What a slot holds besides
+
+
+def counts(admission: Admission) -> tuple[int, int, dict[Any, int], int, int]:
+    return (
+        admission.places.borrowed_tokens,
+        admission.handshakes.borrowed_tokens,
+        admission.peers,
+        admission.refusals,
+        len(admission.waiting),
+    )
+
+
+NOTHING: tuple[int, int, dict[Any, int], int, int] = (0, 0, {}, 0, 0)
+
+
+async def test_a_handshake_is_given_back_alone_when_it_is_over() -> None:
+    admission = Admission(Factory(max_handshakes=1))
+    slot = admission.try_slot(handshake=True)
+    assert slot is not None
+    assert admission.try_slot(handshake=True) is None
+    assert admission.try_slot() is not None
+    slot.opened()
+    slot.opened()
+    assert counts(admission)[:2] == (2, 0)
+    slot.release()
+    assert counts(admission)[:2] == (1, 0)
+
+
+async def test_what_cannot_be_had_whole_is_not_had_at_all() -> None:
+    """A handshake for which there is no place."""
+    admission = Admission(Factory(max_connections=1, max_handshakes=1))
+    slot = admission.try_slot()
+    assert admission.try_slot(handshake=True) is None
+    assert counts(admission)[:2] == (1, 0)
+    assert slot is not None
+    slot.release()
+    assert admission.try_slot(handshake=True) is not None
+
+
+async def test_who_waits_for_a_handshake_keeps_no_place_from_others() -> None:
+    admission = Admission(Factory(max_connections=2, max_handshakes=1))
+    assert admission.try_slot(handshake=True) is not None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(admission.wait_slot, handshake=True))
+        await wait_all_tasks_blocked()
+        assert admission.try_slot() is not None
+        nursery.cancel_scope.cancel()
+    assert counts(admission)[:2] == (2, 1)
+
+
+@pytest.mark.parametrize("release_first", [True, False])
+async def test_a_peer_is_counted_until_its_connection_is_exempt_or_released(
+    release_first: bool,
+) -> None:
+    admission = Admission(Factory(max_per_peer=2))
+    slots = [admission.try_slot() for _ in range(3)]
+    for slot in slots:
+        assert slot is not None
+        slot.claim(TCPAddress("192.0.2.1", 1))
+    first, second, third = slots
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert (first.refused, second.refused, third.refused) == (None, None, "max_per_peer")
+    assert counts(admission) == (2, 0, {(4, 0xC0000201): 2}, 1, 0)
+    third.release()
+    third.release()
+    for end in (first.release, first.exempt) if release_first else (first.exempt, first.release):
+        end()
+        assert counts(admission) == (1, 0, {(4, 0xC0000201): 1}, 0, 0)
+    second.release()
+    assert counts(admission) == NOTHING
+
+
+async def test_a_waiting_place_that_is_given_back_unused_leaves_nothing() -> None:
+    """Nobody was there any more, say."""
+    admission = Admission(Factory(max_connections=1, refuse_after=1))
+    slot = admission.try_slot()
+    assert slot is not None
+    waiting = await admission.wait_slot()
+    assert counts(admission)[4] == 1
+    waiting.release()
+    slot.release()
+    assert counts(admission) == NOTHING
+
+
+async def test_so_many_are_refused_with_a_word() -> None:
+    admission = Admission(Factory(max_connections=1, at_limit="refuse"))
+    slot = admission.try_slot()
+    assert slot is not None
+    refused = [await admission.wait_slot() for _ in range(66)]
+    assert [each.silent for each in refused] == [False] * 64 + [True] * 2
+    assert {each.refused for each in refused} == {"max_connections"}
+    refused[0].release()
+    refused.append(await admission.wait_slot())
+    assert refused[-1].silent, "65 are being refused still"
+    for each in refused:
+        each.release()
+    slot.release()
+    assert counts(admission) == NOTHING
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"refuse_after": 50}, {"max_accept_rate": 0.01}, {"max_handshakes": 1}]
+)
+@pytest.mark.parametrize("after", range(6))
+async def test_whoever_is_cancelled_at_whatever_step_takes_nothing(
+    autojump_clock: MockClock, settings: dict[str, Any], after: int
+) -> None:
+    admission = Admission(Factory(**{"max_connections": 1, **settings}))
+    slot = admission.try_slot(handshake=True)
+    assert slot is not None
+    slot.used()
+
+    async def come_and_wait() -> None:
+        waiting = await admission.wait_slot(handshake=True)
+        async with waiting:
+            await waiting.wait()
+            waiting.used()
+            await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(come_and_wait)
+        nursery.start_soon(come_and_wait)
+        for number in range(after):
+            await trio.lowlevel.checkpoint()
+            if number == 3:
+                slot.release()
+        nursery.cancel_scope.cancel()
+    slot.release()
+    assert counts(admission) == NOTHING
+
+
+async def test_the_suspended_let_nobody_in_and_resumed_all(autojump_clock: MockClock) -> None:
+    admission = Admission(Factory(max_connections=3, at_limit="refuse"))
+    came: list[str | None] = []
+
+    async def come() -> None:
+        came.append((await admission.wait_slot()).refused)
+
+    admission.suspend()
+    assert admission.try_slot() is None
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(come)
+        await trio.sleep(100)
+        assert came == []
+        admission.resume()
+    assert came == [None] * 3
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_accept_rate": 0.001}, {"max_handshakes": 1}])
+async def test_when_all_is_over_nobody_waits(
+    autojump_clock: MockClock, settings: dict[str, Any]
+) -> None:
+    admission = Admission(Factory(**{"max_connections": 1, **settings}))
+    slot = admission.try_slot(handshake=True)
+    assert slot is not None
+    slot.used()
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(partial(admission.wait_slot, handshake=True))
+        await wait_all_tasks_blocked()
+        admission.turn_away()
+    with trio.fail_after(1):
+        (await admission.wait_slot(handshake=True)).release()
+    slot.release()
+    assert counts(admission) == NOTHING

@@ -179,7 +179,7 @@ def test_in_no_time_do_more_come_in_than_a_bucket_lets_through(
         for last in range(first, len(moments)):
             span = moments[last][0] - moments[first][0]
             number = sum(count for _, count in moments[first : last + 1])
-            assert number <= max(1, rate) + span * rate + 1e-6
+            assert number <= max(1, rate) + span * rate + 2e-3  # what may be owed
 
 
 async def test_those_who_wait_come_in_in_their_order(autojump_clock: MockClock) -> None:

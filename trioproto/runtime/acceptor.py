@@ -211,18 +211,22 @@ class SocketAcceptor:
 
     async def _shed(self, exc: OSError) -> None:
         """Reset what is queued, say so, and rest."""
-        shed = self._reset_queued()
+        shed = self._reset_queued(errno.errorcode.get(exc.errno or 0, "shed"))
         logger.warning("accepting on %s: %s; %d connections shed", self.address, exc, shed)
         await trio.sleep(_REST)
 
-    def _reset_queued(self) -> int:
+    def _reset_queued(self, why: str) -> int:
+        """Reset those who are queued, with the descriptor that is kept for that; count them."""
+        monitor = self._doorman.scope.factory._monitor
         self._drop_spare()
         shed = 0
         try:
             for _ in range(_BURST):
-                with self._socket.accept()[0] as sock:
+                sock, sockaddr = self._socket.accept()
+                with sock:
                     shed += 1
                     reset_on_close(sock)
+                monitor.refused(address_from_sockaddr(sockaddr), self.address, why)
         except OSError:
             pass
         try:

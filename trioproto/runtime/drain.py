@@ -40,7 +40,7 @@ class DrainedConnection:
 
 @dataclass(frozen=True, slots=True)
 class DrainReport:
-    """How the connections ended that were open when a drain began.
+    """How the connections ended that were open when a drain began, or were queued.
 
     Attributes:
         finished: by themselves within the grace, or flushed soon after it.
@@ -70,13 +70,14 @@ async def drain(
     began_at = scope.time()
     monitor = scope.factory._monitor
     scope.draining = True
-    begun = {each: class_name(each.protocol) for each in scope.live() if each in monitor.open}
+    begun = _open(scope)
     monitor.drain_started(len(begun), max(0, grace.deadline - began_at), force)
     for connection in scope.live():
         connection.drain()
     scope.turn_arrivals_away(silent_only=True)
     if accepted is not None:
         await accepted.wait()
+        begun |= _open(scope)
     with grace:
         await scope.wait_empty()
     scope.turn_arrivals_away(silent_only=False)
@@ -101,6 +102,12 @@ async def drain(
     seconds = scope.time() - began_at
     monitor.drain_finished(report.finished, report.cancelled, report.aborted, seconds)
     return report
+
+
+def _open(scope: Scope) -> dict[Connection, str]:
+    """Return the connections that are open, and what their protocols are."""
+    protocols = scope.factory._monitor.open
+    return {each: class_name(protocols[each]) for each in scope.live() if each in protocols}
 
 
 def _unended(connections: list[Connection]) -> set[Connection]:
