@@ -492,8 +492,11 @@ async def test_cancelling_from_outside_ends_all_states_at_once(
     waiting = iter(cases)
     factory = Factory(lambda: next(waiting).protocol(), **NEVER)
     peers: list[SocketPeer] = []
+    servers: list[Server[Any]] = []
+    began = 0.0
     with trio.CancelScope() as scope:
         async with open_server(factory, small_listener(), grace=GRACE, force=FORCE) as server:
+            servers.append(server)
             peers += [await brought_to(case, server) for case in cases]
             if when != "before":
                 server.stop()
@@ -505,7 +508,7 @@ async def test_cancelling_from_outside_ends_all_states_at_once(
     assert trio.current_time() == began
     assert len(factory.connections) == 0
     with pytest.raises(trio.ClosedResourceError):
-        await server.drain()
+        await servers[0].drain()
     for peer in peers:
         peer.discard()
 
@@ -537,9 +540,11 @@ async def test_who_waits_for_a_cancelled_server_finds_all_connections_ended(
             await server.drain()
         log.append("undrained")
 
+    servers: list[Server[Any]] = []
     async with trio.open_nursery() as nursery:
         with trio.CancelScope() as scope:
             async with open_server(factory, LOOPBACK) as server:
+                servers.append(server)
                 if over == "sockets":
                     peer: Any = dial(server.addresses[0])
                 else:
@@ -552,6 +557,6 @@ async def test_who_waits_for_a_cancelled_server_finds_all_connections_ended(
                 await settle()
                 scope.cancel()
                 await trio.lowlevel.checkpoint()
-        nursery.start_soon(drain, server)
+        nursery.start_soon(drain, servers[0])
     assert log[:2] == ["none", "ended"]
     assert sorted(log[2:]) == ["closed", "undrained"]

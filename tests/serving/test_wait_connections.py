@@ -263,11 +263,9 @@ async def test_the_refused_do_not_count(autojump_clock: MockClock) -> None:
         with trio.move_on_after(5) as scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(server.wait_connections, ">", 1)
-                refused = dial(server.addresses[0])
-                assert await outcome(refused) == (b"no", "eof")
+                assert await outcome(dial(server.addresses[0])) == (b"no", "eof")
         assert scope.cancelled_caught
         await first.aclose()
-        refused.discard()
 
 
 # The end
@@ -288,21 +286,23 @@ async def test_the_refused_do_not_count(autojump_clock: MockClock) -> None:
 async def test_who_waits_when_the_server_ends_gets_the_answer_or_an_error(
     autojump_clock: MockClock, comparison: str, count: int, expected: str, how: str
 ) -> None:
+    waiters: list[Waiter] = []
     async with trio.open_nursery() as nursery:
         with trio.CancelScope() as scope:
             async with open_server(Factory(Holds), LOOPBACK, grace=1, force=1) as server:
-                (peer,) = await greeted(server, 1)
+                await greeted(server, 1)
                 waiter = Waiter(server, comparison, count)
+                waiters.append(waiter)
                 nursery.start_soon(waiter.run)
                 await settle()
                 assert waiter.outcome == ""
                 if how == "cancelled":
                     scope.cancel()
         await settle()
-        assert waiter.outcome == expected
+        assert waiters[0].outcome == expected
+    server = waiters[0].server
     assert audience(server) == 0
     assert not server._waiting
-    peer.discard()
     # And it is the same for who comes after that.
     late = Waiter(server, comparison, count)
     with trio.fail_after(5):

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import trio
 
 from trioproto.sansio import holds
+from trioproto.sansio.connection import Connection
 from trioproto.sansio.connection_info import class_name
 from trioproto.sansio.errors import ConnectionClosed, ServerDraining
+from trioproto.sansio.events import Event, Opened
 from trioproto.sansio.lifecycle import State
 
 if TYPE_CHECKING:
     from trioproto.runtime.scope import Scope
     from trioproto.sansio.addresses import Address
-    from trioproto.sansio.connection import Connection
 
 Ended: TypeAlias = Literal["finished", "cancelled", "aborted"]
 """How a connection ended; :class:`DrainReport` says what the words mean."""
@@ -76,8 +77,8 @@ async def drain(
         connection.drain()
     scope.turn_arrivals_away(silent_only=True)
     if accepted is not None:
-        await accepted.wait()
-        begun |= _open(scope)
+        with monitor.subscribe(_NotesOpened(begun)):
+            await accepted.wait()
     with grace:
         await scope.wait_empty()
     scope.turn_arrivals_away(silent_only=False)
@@ -102,6 +103,18 @@ async def drain(
     seconds = scope.time() - began_at
     monitor.drain_finished(report.finished, report.cancelled, report.aborted, seconds)
     return report
+
+
+class _NotesOpened:
+    """Adds connections that are opened; those may have ended when one could look."""
+
+    def __init__(self, begun: dict[Connection, str]) -> None:
+        self._begun = begun
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Opened):
+            assert isinstance(event.transport, Connection)
+            self._begun[event.transport] = event.protocol
 
 
 def _open(scope: Scope) -> dict[Connection, str]:

@@ -234,7 +234,7 @@ class DrainProgress(Event):
     name: ClassVar[str] = "drain.progress"
 
     phase: str
-    """`grace`: connections finish; `cancel`: their callbacks were cancelled; `abort`."""
+    """`cancel`: the grace is over, who still runs is cancelled; `abort`: the rest is reset."""
     connections: int
     """Connections that are left."""
 
