@@ -59,16 +59,21 @@ class Caller(SocketPeer):
 
 
 async def call(address: tuple[str, int], source: str) -> Caller:
-    """Connect from an address of the loopback network."""
+    """Connect from an address of the loopback network; it may be reset already."""
     made = socket.socket()
+    was_reset = False
     try:
         made.setblocking(False)
         made.bind((source, 0))
         await trio.socket.from_stdlib_socket(made).connect(address)
+    except ConnectionResetError:
+        was_reset = True
     except BaseException:
         made.close()
         raise
-    return Caller(made)
+    caller = Caller(made)
+    caller.was_reset = was_reset
+    return caller
 
 
 class Healthy:

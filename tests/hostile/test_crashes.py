@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ class Fragile(Echo):
 
     def data_received(self, data: bytes) -> Any:
         if data == b"much":
+            self.transport.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
             self.transport.write(bytes(MORE_THAN_FITS))
         elif data == b"work":
             self.transport.start_soon(self.work)
