@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from contextlib import suppress
 
 import trio
@@ -16,6 +17,8 @@ LATE = "127.0.0.3"
 """Where clients come from: all of 127.0.0.0/8 is this machine."""
 
 _TCP_REPAIR = 19
+_PATIENCE = 60
+"""Seconds of real time, many times what any test takes."""
 
 
 class Caller(SocketPeer):
@@ -47,25 +50,30 @@ class Caller(SocketPeer):
             self.raw.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
             self.sock.close()
 
-    def read_so_far(self, most: int) -> int:
-        """Read so many bytes, or what has come; return how many."""
+    def read_so_far(self, most: int) -> bytes:
+        """Read so many bytes, or what has come of them."""
         try:
-            return len(self.raw.recv(most))
+            return self.raw.recv(most)
         except BlockingIOError:
-            return 0
+            return b""
 
 
 async def call(address: tuple[str, int], source: str) -> Caller:
-    """Connect from an address of the loopback network."""
+    """Connect from an address of the loopback network; it may be reset already."""
     made = socket.socket()
+    was_reset = False
     try:
         made.setblocking(False)
         made.bind((source, 0))
         await trio.socket.from_stdlib_socket(made).connect(address)
+    except ConnectionResetError:
+        was_reset = True
     except BaseException:
         made.close()
         raise
-    return Caller(made)
+    caller = Caller(made)
+    caller.was_reset = was_reset
+    return caller
 
 
 class Healthy:
@@ -82,6 +90,7 @@ class Healthy:
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
+        self._gives_up_at = time.monotonic() + _PATIENCE
         self.exchanges = 0
         self.longest = 0.0
         self.pace = 1.0
@@ -95,6 +104,7 @@ class Healthy:
 
     async def ask(self) -> None:
         """Do one exchange."""
+        assert time.monotonic() < self._gives_up_at, "the test hangs, and virtual time with it"
         question = b"is there anybody %d\r\n" % self.exchanges
         began_at = trio.current_time()
         await self.peer.send(question)
