@@ -96,14 +96,15 @@ class Poller:
         done = 0
         before = ends - LONGEST_PASS
         for fd, mask in events:
-            driver = drivers.get(fd)
-            if driver is not None:  # it may have gone by an event before
-                driver.event(mask, now)
             done += 1
+            try:
+                driver = drivers[fd]
+            except KeyError:
+                continue  # it has gone by an event before
+            driver.event(mask, now)
             after = perf_counter()
             if after > ends:
-                if driver is not None:
-                    self._watchdog.look(driver, after - before)
+                self._watchdog.look(driver, after - before)
                 self._left = events[done:]
                 break
             before = after
