@@ -25,7 +25,7 @@ from tests.tls.client_side import Client, for_client
 from tests.tls.over_wire import Speaker
 from trioproto import DrainReport, Factory, Server, open_server, serve
 from trioproto.endpoints import TCPServerEndpoint, TLSServerEndpoint
-from trioproto.errors import ServerCancelled, ServerDraining
+from trioproto.errors import ConnectionAborted, ServerCancelled, ServerDraining
 from trioproto.framing import LineReceiver
 
 HEADER = b"PROXY TCP4 192.0.2.1 198.51.100.1 1111 2222\r\n"
@@ -544,3 +544,19 @@ async def test_whoever_is_swept_is_told_of_the_drain(autojump_clock: MockClock) 
         server.stop()
         assert await outcomes([peer]) == [(b"X\r\n", "eof")]
     assert factory.lost == [ServerDraining]
+
+
+async def test_whoever_is_swept_and_ends_at_once_is_reported(autojump_clock: MockClock) -> None:
+    """Before anybody could look who is open."""
+
+    class EndsAtOnce(Answers):
+        def connection_made(self) -> None:
+            self.transport.abort()
+
+    async with open_server(Executes(EndsAtOnce), LOOPBACK) as server:
+        peer = asking(server.addresses[0], b"x\r\n")
+        server.stop()
+        assert await outcomes([peer]) == [(b"", "reset")]
+        report = await server.drain()
+    assert report == DrainReport(finished=1, cancelled=0, aborted=0)
+    assert [type(each.reason) for each in report.connections] == [ConnectionAborted]
