@@ -354,7 +354,7 @@ async def test_a_limit_that_is_met_is_news_and_one_that_is_only_full_is_none(
             news = [each for each in events if isinstance(each, LimitReached | LimitNeared)]
             assert len(news) == max(0, min(2, number - 1))
         assert isinstance(news[0], LimitNeared)
-        assert (news[0].limit, news[0].count, news[0].maximum) == ("soft_limit", 2, 2)
+        assert (news[0].limit, news[0].count, news[0].threshold) == ("soft_limit", 2, 2)
         assert isinstance(news[1], LimitReached)
         assert (news[1].limit, news[1].maximum) == ("max_connections", 2)
         assert dict(factory.statistics().limits) == {"max_connections": 1}
