@@ -46,7 +46,8 @@ class DrainReport:
     Attributes:
         finished: by themselves within the grace, or flushed soon after it.
         cancelled: because their async callback was cancelled after it.
-        aborted: because they could not even be flushed in time.
+        aborted: because they could not even be flushed in time, or their peers,
+            who had been told the end, did not end theirs.
         connections: each of them.
     """
 
