@@ -269,12 +269,15 @@ class Factory(Generic[P]):
         self._monitor.closed(connection)
 
     def output_waits(self, change: int, limit: int) -> None:
-        """Count bytes that wait to be sent; above the limit, abort who has most."""
+        """Count bytes that wait to be sent; above the limit, abort who has most.
+
+        That is who has most of what is counted: it is at least the change, so that
+        the limit holds again. What was written since is counted in its own turn.
+        """
         self._buffered += change
         if change > 0 and self._buffered > limit:
-            worst = max(self._monitor.open, key=lambda each: each.buffered, default=None)
-            if worst is not None:
-                worst.abort(OutboundOverflow(self._buffered, limit))
+            worst = max(self._monitor.live(), key=lambda each: each.counted)
+            worst.abort(OutboundOverflow(self._buffered, limit))
 
     def flush_error_log(self) -> None:
         """Log the counts of errors that were not shown one by one."""

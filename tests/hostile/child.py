@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,10 +26,13 @@ from trioproto.framing import LineReceiver
 class Answers(LineReceiver):
     auto_pause = False  # so that only `max_buffered` keeps it from answering
 
+    def connection_made(self) -> None:
+        self.transport.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # all waits here
+
     def line_received(self, line: bytes) -> None:
         word, _, number = line.partition(b" ")
         if word == b"much":
-            self.transport.write(bytes(int(number)))
+            self.transport.write(b"x" * int(number))
         else:
             self.send_line(line)
 

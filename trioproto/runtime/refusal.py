@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from trioproto.factory import Factory
+from trioproto.sansio.errors import OutboundOverflow
 from trioproto.sansio.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -79,8 +80,12 @@ class RefusingFactory(Factory[Protocol]):
         connection.protocol.factory = self._factory
 
     def output_waits(self, change: int, limit: int) -> None:
-        """Count its output with the factory's."""
-        self._factory.output_waits(change, limit)
+        """Count its output with the factory's; above the limit, abort it, and nobody else."""
+        factory = self._factory
+        factory._buffered += change
+        if change > 0 and factory._buffered > limit:
+            for connection in self._monitor.live():
+                connection.abort(OutboundOverflow(factory._buffered, limit))
 
     def report(self, peer: Address | None, reason: ConnectionClosed) -> None:
         """Log an error of the protocol in the factory's log."""

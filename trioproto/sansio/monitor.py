@@ -69,10 +69,14 @@ class Monitor(Audience):
 
     # What is asked
 
+    def live(self) -> tuple[Connection, ...]:
+        """Return the connections that have not ended, those in their handshake last."""
+        return (*self.open, *self._opening)
+
     def statistics(self, buffered: int) -> Statistics:
         """Sum up; *buffered* bytes wait to be sent."""
         with self._lock:
-            live = (*self.open, *self._opening)
+            live = self.live()
             return self._counts.statistics(
                 open=len(self.open),
                 received=sum(each.bytes_received for each in live),
@@ -83,7 +87,7 @@ class Monitor(Audience):
     def connection_info(self) -> tuple[ConnectionInfo, ...]:
         """Describe the live connections, those in their handshake last."""
         with self._lock:
-            return tuple(info_of(each) for each in (*self.open, *self._opening))
+            return tuple(info_of(each) for each in self.live())
 
     # A connection's life
 
