@@ -84,8 +84,6 @@ class Healthy:
     Attributes:
         exchanges: how many questions were answered.
         longest: seconds, of the test's clock, that it has waited for an answer.
-        pace: seconds between an answer and the next question. With 0 it is never
-            quiet, and virtual time stands still.
     """
 
     def __init__(self, peer: Peer) -> None:
@@ -93,14 +91,25 @@ class Healthy:
         self._gives_up_at = time.monotonic() + _PATIENCE
         self.exchanges = 0
         self.longest = 0.0
-        self.pace = 1.0
+        self._pace = 1.0
+        self._rest = trio.CancelScope()
         self._answered = trio.lowlevel.ParkingLot()
 
     async def run(self) -> None:
         """Ask, until cancelled."""
         while True:
             await self.ask()
-            await trio.sleep(self.pace)
+            with trio.CancelScope() as self._rest:
+                await trio.sleep(self._pace)
+
+    def hurry(self) -> None:
+        """Ask without a rest from now on; it is never quiet then, and virtual time stands still."""
+        self._pace = 0
+        self._rest.cancel()
+
+    def take_it_easy(self) -> None:
+        """Rest for a second after each answer, as at the beginning."""
+        self._pace = 1.0
 
     async def ask(self) -> None:
         """Do one exchange."""

@@ -137,12 +137,12 @@ async def test_a_crash_in_what_the_factory_calls_ends_no_connection(
 
 async def _load(place: Place) -> None:
     """Have many peers do all that a protocol may be told of."""
-    place.healthy.pace = 0
+    place.healthy.hurry()
     async with trio.open_nursery() as nursery:
         for _ in range(PEERS):
             nursery.start_soon(_visit, place)
     await place.healthy.served(20)
-    place.healthy.pace = 1
+    place.healthy.take_it_easy()
     await place.until(lambda: place.connections == 0)
 
 

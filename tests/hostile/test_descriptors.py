@@ -29,7 +29,7 @@ async def _exhaust(server: Child, callers: list[Caller]) -> None:
     address = server.address
     callers.append(await call(address, HEALTHY))
     healthy = Healthy(callers[0])
-    healthy.pace = 0
+    healthy.hurry()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(healthy.run)
         await healthy.served(10)

@@ -83,12 +83,12 @@ async def test_who_floods_requests_and_never_reads_is_heard_no_further(
     driver: str, autojump_clock: MockClock
 ) -> None:
     async with serving(driver, Factory(Lines)) as place:
-        place.healthy.pace = 0
+        place.healthy.hurry()
         async with trio.open_nursery() as nursery:
             for _ in range(5):
                 nursery.start_soon(_flood, place)
             await place.healthy.served(100)
-            place.healthy.pace = 1
+            place.healthy.take_it_easy()
             await place.healthy.served(20)
             most = max(each.transport.buffered for each in place.factory.connections)
             assert most <= 1 << 18  # the high-water mark, and what one read asks for

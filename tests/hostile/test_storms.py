@@ -103,7 +103,7 @@ async def test_a_storm_of_connects_and_resets_leaves_nothing(
     """Some say a little before, some wait for a moment."""
     walk = random.Random(seed)
     async with serving(driver, Factory(Echo)) as place:
-        place.healthy.pace = 0
+        place.healthy.hurry()
         for _ in range(10):
             for _ in range(50):
                 caller = await place.dial()
@@ -113,7 +113,7 @@ async def test_a_storm_of_connects_and_resets_leaves_nothing(
                 await (caller.reset if walk.random() < 0.8 else caller.aclose)()
             await place.healthy.served(5)
         assert place.healthy.exchanges >= 50
-        place.healthy.pace = 1
+        place.healthy.take_it_easy()
         await place.until(lambda: place.connections == 0)
 
 
