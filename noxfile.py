@@ -75,6 +75,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def stampede(session: nox.Session) -> None:
+    """Random resets, stalls and cancellations for a minute a driver; `-- --seconds N --seed S`."""
+    session.install("-e", ".[tests]")
+    session.run("python", "-m", "tests.stampede", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
     install_with(session, "docs")

@@ -84,11 +84,12 @@ class Healthy:
     Attributes:
         exchanges: how many questions were answered.
         longest: seconds, of the test's clock, that it has waited for an answer.
+        gives_up_at: when a test that still goes on must hang, in real time.
     """
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
-        self._gives_up_at = time.monotonic() + _PATIENCE
+        self.gives_up_at = time.monotonic() + _PATIENCE
         self.exchanges = 0
         self.longest = 0.0
         self._pace = 1.0
@@ -107,13 +108,13 @@ class Healthy:
         self._pace = 0
         self._rest.cancel()
 
-    def take_it_easy(self) -> None:
-        """Rest for a second after each answer, as at the beginning."""
-        self._pace = 1.0
+    def take_it_easy(self, pace: float = 1.0) -> None:
+        """Rest so many seconds after each answer; as at the beginning, one."""
+        self._pace = pace
 
     async def ask(self) -> None:
         """Do one exchange."""
-        assert time.monotonic() < self._gives_up_at, "the test hangs, and virtual time with it"
+        assert time.monotonic() < self.gives_up_at, "the test hangs, and virtual time with it"
         question = b"is there anybody %d\r\n" % self.exchanges
         began_at = trio.current_time()
         await self.peer.send(question)

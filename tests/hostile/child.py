@@ -38,9 +38,14 @@ class Answers(LineReceiver):
 
 
 class Child(Program):
-    """That process, listening."""
+    """That process, listening.
+
+    Attributes:
+        errors: what it has written to its standard error, after its end.
+    """
 
     def __init__(self, descriptors: int, **settings: Any) -> None:
+        self.errors = ""
         arguments = str(descriptors), json.dumps(settings)
         super().__init__(sys.executable, "-m", "tests.hostile.child", *arguments)
         self.address = ("127.0.0.1", int(self.read_line().rpartition(":")[2]))
@@ -63,8 +68,8 @@ def child(descriptors: int, **settings: Any) -> Iterator[Child]:
     try:
         yield made
         made.signal(signal.SIGTERM)
-        made.status, _, made.errors = made.finish()
-        assert made.status == 0
+        status, _, made.errors = made.finish()
+        assert status == 0
         assert "Traceback" not in made.errors
     finally:
         made.discard()

@@ -58,6 +58,8 @@ class Place:
     Attributes:
         healthy: a client that is served all the while.
         server: what serves, if it is a server of ours.
+        callers: all clients' sockets.
+        handlers: scopes in which streams are handled, and the hosts at their other ends.
     """
 
     healthy: Healthy
@@ -75,6 +77,7 @@ class Place:
         self.tls = tls
         self.server = server
         self.callers: list[Caller] = []
+        self.handlers: dict[trio.CancelScope, str] = {}
         scope = factory._scope
         assert scope is not None
         self.admission: Admission = scope.admission
@@ -92,8 +95,10 @@ class Place:
     async def connect(self, source: str = BAD) -> Peer:
         """Connect, and shake hands if that is the custom."""
         caller = await self.dial(source)
-        if not self.tls:
-            return caller
+        return await self.over_tls(caller) if self.tls else caller
+
+    async def over_tls(self, caller: Caller) -> TLSPeer:
+        """Shake hands."""
         peer = TLSPeer(caller)
         await peer.handshake()
         return peer
@@ -112,7 +117,7 @@ class Place:
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait for what has to come soon."""
         with trio.fail_after(_OVER_SOON):
-            while not holds():
+            while not holds():  # noqa: ASYNC110 - nobody tells
                 await trio.sleep(0.5)
 
     def count(self, reason: str) -> int:
@@ -143,12 +148,28 @@ async def _by_server(factory: Factory[Any], *, tls: bool) -> AsyncIterator[Place
 @asynccontextmanager
 async def _by_handler(factory: Factory[Any], *, tls: bool) -> AsyncIterator[Place]:
     context: ssl.SSLContext | None = server_context() if tls else None
+
+    async def handle(stream: trio.SocketStream) -> None:
+        with trio.CancelScope() as scope:
+            place.handlers[scope] = _host(stream)
+            try:
+                await factory.handle(stream, tls=context)
+            finally:
+                del place.handlers[scope]
+
     async with factory, trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        handler = partial(factory.handle, tls=context)
-        nursery.start_soon(trio.serve_listeners, handler, listeners)
-        yield Place(factory, listeners[0].socket.getsockname(), tls=tls)
+        place = Place(factory, listeners[0].socket.getsockname(), tls=tls)
+        nursery.start_soon(trio.serve_listeners, handle, listeners)
+        yield place
         nursery.cancel_scope.cancel()
+
+
+def _host(stream: trio.SocketStream) -> str:
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:
+        return "gone"
 
 
 _WAYS: dict[str, Callable[[Factory[Any]], AbstractAsyncContextManager[Place]]] = {
@@ -160,14 +181,22 @@ _WAYS: dict[str, Callable[[Factory[Any]], AbstractAsyncContextManager[Place]]] =
 
 
 @asynccontextmanager
-async def serving(driver: str, factory: Factory[Any]) -> AsyncIterator[Place]:
-    """Serve *factory*, with a healthy client; in the end nothing may be left of anybody."""
+async def serving(
+    driver: str, factory: Factory[Any], within: float | None = None
+) -> AsyncIterator[Place]:
+    """Serve *factory*, with a healthy client; in the end nothing may be left of anybody.
+
+    Args:
+        driver: over what.
+        factory: what is served.
+        within: seconds after which the test must hang.
+    """
     clock = trio.lowlevel.current_clock()
     virtual = isinstance(clock, trio.testing.MockClock)
     if isinstance(clock, trio.testing.MockClock):
         clock.autojump_threshold = _A_MOMENT
     before = held_by_process()
-    with trio.fail_after(patience()):
+    with trio.fail_after(within or patience()):
         async with _WAYS[driver](factory) as place:
             try:
                 place.healthy = Healthy(await place.connect(HEALTHY))

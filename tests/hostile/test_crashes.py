@@ -47,11 +47,11 @@ class Fragile(Echo):
         self.transport.write(b"worked")
 
 
-def fails(self: Protocol, *_: object) -> Any:
+def fails(*_: object) -> Any:
     raise BoomError
 
 
-async def fails_later(self: Protocol, *_: object) -> None:
+async def fails_later(*_: object) -> None:
     await trio.lowlevel.checkpoint()
     raise BoomError
 

@@ -13,7 +13,9 @@ CALLERS = 150
 PATIENCE = 20  # seconds; only reached when something is broken
 
 
-async def test_when_descriptors_run_out_the_connected_are_served_on_and_the_queued_are_shed() -> None:
+async def test_when_descriptors_run_out_the_connected_are_served_on_and_the_queued_are_shed() -> (
+    None
+):
     callers: list[Caller] = []
     with child(DESCRIPTORS) as server:
         try:
@@ -43,7 +45,7 @@ async def _exhaust(server: Child, callers: list[Caller]) -> None:
         await healthy.served(100)
         for caller in bad:
             caller.discard()
-        while server.descriptors() > before:
+        while server.descriptors() > before:  # noqa: ASYNC110 - the system does not tell
             await trio.sleep(0.01)
         callers.append(await call(address, LATE))
         await Healthy(callers[-1]).ask()

@@ -115,9 +115,7 @@ class Patient(Lines):
 
 
 @pytest.mark.over(*DRIVERS)
-async def test_an_endless_line_ends_its_connection(
-    driver: str, autojump_clock: MockClock
-) -> None:
+async def test_an_endless_line_ends_its_connection(driver: str, autojump_clock: MockClock) -> None:
     async with serving(driver, Factory(Lines)) as place:
         async with trio.open_nursery() as nursery:
             for _ in range(20):

@@ -20,7 +20,7 @@ class Greets(Echo):
     """Says hello to those who mean no good, so that they know that they were let in."""
 
     def connection_made(self) -> None:
-        if self.transport.peer.host == BAD:  # type: ignore[attr-defined]
+        if getattr(self.transport.peer, "host", "gone") == BAD:
             self.transport.write(b"hello")
 
 
