@@ -34,10 +34,17 @@ LONGEST_WAIT = 5.0
 On a virtual clock an answer comes at once: time only goes on when nobody can do anything. If
 the healthy client had to wait for a bad one, it would wait for that one's deadline.
 """
-_A_MOMENT = 0.002
+_A_MOMENT = 0.001
 """Real seconds without news after which virtual time goes on: the kernel may be busy."""
+_LOOK_AGAIN = 2
+"""Seconds until something is looked at again, if they cost nothing."""
 _OVER_SOON = 300
 """Seconds after which nothing may be left of anybody."""
+
+
+def is_virtual() -> bool:
+    """Whether time is."""
+    return isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock)
 
 
 class Echo(Protocol):
@@ -118,7 +125,7 @@ class Place:
         """Wait for what has to come soon."""
         with trio.fail_after(_OVER_SOON):
             while not holds():  # noqa: ASYNC110 - nobody tells
-                await trio.sleep(0.5)
+                await trio.sleep(_LOOK_AGAIN if is_virtual() else _LOOK_AGAIN / 100)
 
     def count(self, reason: str) -> int:
         """How many connections have ended for that reason."""
@@ -192,7 +199,6 @@ async def serving(
         within: seconds after which the test must hang.
     """
     clock = trio.lowlevel.current_clock()
-    virtual = isinstance(clock, trio.testing.MockClock)
     if isinstance(clock, trio.testing.MockClock):
         clock.autojump_threshold = _A_MOMENT
     before = held_by_process()
@@ -212,5 +218,5 @@ async def serving(
                 for caller in place.callers:
                     caller.discard()
         check_nothing_held(factory, place.admission)
-    assert not virtual or place.healthy.longest <= LONGEST_WAIT
+    assert not is_virtual() or place.healthy.longest <= LONGEST_WAIT
     assert held_by_process() == before

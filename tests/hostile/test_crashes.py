@@ -16,7 +16,7 @@ from tests.hostile.callers import BAD
 from tests.hostile.places import Echo, Place, serving
 from trioproto import Factory, Protocol, TCPAddress
 
-PEERS = 30
+PEERS = 20
 VISIT = ((b"hello", 5), (b"work", 6), (b"switch", 8), (b"much", MORE_THAN_FITS), (b"still?", 6))
 """What each says, and how much it hears of it: in all, every callback is due at least once."""
 

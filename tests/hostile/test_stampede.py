@@ -14,7 +14,7 @@ import pytest
 from tests.hostile.places import DRIVERS
 from tests.stampede.stampede import stampede
 
-SECONDS = float(os.environ.get("STAMPEDE_SECONDS", "2.5"))
+SECONDS = float(os.environ.get("STAMPEDE_SECONDS", "2"))
 
 
 @pytest.mark.over(*DRIVERS)
