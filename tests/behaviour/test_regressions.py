@@ -467,3 +467,25 @@ async def test_output_behind_a_file_that_was_given_up_has_a_deadline(
             mock_clock.jump(5)
             await peer.settle()
         assert type(protocol.reason) is WriteTimeout
+
+
+async def test_the_limit_of_all_output_holds_whoever_has_written_last(serving: Serving) -> None:
+    """Also if somebody has more waiting, of which nothing has been counted yet."""
+    protocols: list[Recorder] = []
+
+    def write_much(self: Recorder) -> None:
+        protocols[0].transport.write(bytes(1600 << 10))
+        self.transport.write(bytes(1400 << 10))
+
+    def build() -> Recorder:
+        protocols.append(Recorder(data_received=write_much))
+        return protocols[-1]
+
+    factory = Factory(build, max_buffered=8 << 20, max_buffered_total=1 << 20)
+    async with serving(factory, small_buffers=True) as service:
+        await service.connect()
+        second = await service.connect()
+        await second.send(b"now")
+        await service.settle()
+        assert factory.statistics().buffered <= 1 << 20
+        assert factory.statistics().closed["OutboundOverflow"] >= 1
