@@ -97,7 +97,7 @@ def test_a_higher_rate_does_not_fill_a_bucket_that_was_empty() -> None:
 def test_what_a_full_bucket_held_is_all_that_it_holds_at_a_higher_rate() -> None:
     bucket = TokenBucket(10)
     bucket.spend(0, 0.0)
-    bucket.spend(0, 1000.0)
+    assert bucket.quantum(1000.0) == 1
     bucket.change(1000)
     assert bucket.due(bucket.spend(10, 1000.0)) == -inf
     assert bucket.due(bucket.spend(1, 1000.0)) > 1000
