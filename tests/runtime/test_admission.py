@@ -14,6 +14,13 @@ from trioproto.runtime.admission import Admission
 from trioproto.runtime.slots import Slot
 
 
+async def slot_of(admission: Admission, *, handshake: bool = False) -> Slot:
+    """What is got by who waits, while not all is over."""
+    slot = await admission.wait_slot(handshake=handshake)
+    assert slot is not None
+    return slot
+
+
 def admission_of(limit: int | None) -> Admission:
     return Admission(Factory(max_connections=limit))
 
@@ -55,7 +62,7 @@ async def test_those_who_wait_get_slots_in_their_order() -> None:
     taken: list[tuple[int, Slot]] = []
 
     async def wait(number: int) -> None:
-        taken.append((number, await admission.wait_slot()))
+        taken.append((number, await slot_of(admission)))
 
     slot: Slot | None = admission.try_slot()
     async with trio.open_nursery() as nursery:
@@ -77,7 +84,7 @@ async def test_who_is_cancelled_while_waiting_takes_none() -> None:
     slot = admission.try_slot()
     assert slot is not None
     with trio.move_on_after(0) as scope:
-        await admission.wait_slot()
+        await slot_of(admission)
     assert scope.cancelled_caught
     slot.release()
     assert admission.try_slot() is not None
@@ -87,7 +94,7 @@ async def test_who_is_cancelled_at_once_takes_none_either() -> None:
     admission = admission_of(1)
     with trio.CancelScope() as scope:
         scope.cancel()
-        await admission.wait_slot()
+        await slot_of(admission)
     assert scope.cancelled_caught
     assert admission.try_slot() is not None
 
@@ -172,7 +179,7 @@ async def test_a_waiting_place_that_is_given_back_unused_leaves_nothing() -> Non
     admission = Admission(Factory(max_connections=1, refuse_after=1))
     slot = admission.try_slot()
     assert slot is not None
-    waiting = await admission.wait_slot()
+    waiting = await slot_of(admission)
     assert counts(admission)[4] == 1
     waiting.release()
     slot.release()
@@ -183,11 +190,11 @@ async def test_so_many_are_refused_with_a_word() -> None:
     admission = Admission(Factory(max_connections=1, at_limit="refuse"))
     slot = admission.try_slot()
     assert slot is not None
-    refused = [await admission.wait_slot() for _ in range(66)]
+    refused = [await slot_of(admission) for _ in range(66)]
     assert [each.silent for each in refused] == [False] * 64 + [True] * 2
     assert {each.refused for each in refused} == {"max_connections"}
     refused[0].release()
-    refused.append(await admission.wait_slot())
+    refused.append(await slot_of(admission))
     assert refused[-1].silent, "65 are being refused still"
     for each in refused:
         each.release()
@@ -208,7 +215,7 @@ async def test_whoever_is_cancelled_at_whatever_step_takes_nothing(
     slot.used()
 
     async def come_and_wait() -> None:
-        waiting = await admission.wait_slot(handshake=True)
+        waiting = await slot_of(admission, handshake=True)
         async with waiting:
             await waiting.wait()
             waiting.used()
@@ -231,7 +238,7 @@ async def test_the_suspended_let_nobody_in_and_resumed_all(autojump_clock: MockC
     came: list[str | None] = []
 
     async def come() -> None:
-        came.append((await admission.wait_slot()).refused)
+        came.append((await slot_of(admission)).refused)
 
     admission.suspend()
     assert admission.try_slot() is None
@@ -259,6 +266,66 @@ async def test_when_all_is_over_nobody_waits(settings: dict[str, Any], suspended
                 nursery.start_soon(partial(admission.wait_slot, handshake=True))
             await wait_all_tasks_blocked()
             admission.turn_away()
-        (await admission.wait_slot(handshake=True)).release()
+        assert await admission.wait_slot(handshake=True) is None
     slot.release()
     assert counts(admission) == NOTHING
+
+
+async def test_who_waits_for_the_rate_or_a_resumption_holds_no_place(
+    autojump_clock: MockClock,
+) -> None:
+    """So there are as many places taken as connections, and nobody is told of more."""
+    told: list[int] = []
+
+    class Tells(Factory[Any]):
+        def soft_limit_reached(self, connections: int) -> None:
+            told.append(connections)
+
+    admission = Admission(Tells(max_connections=100, max_accept_rate=1, soft_limit=3))
+    seen: list[int] = []
+
+    async def come() -> None:
+        slot = await slot_of(admission)
+        slot.used()
+        seen.append(int(admission.places.borrowed_tokens))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(60):
+            nursery.start_soon(come)
+    assert seen == list(range(1, 61))
+    assert told[0] == 3
+
+
+async def test_nobody_is_refused_while_there_is_nothing_in_the_way() -> None:
+    """Those who waited are on their way in, one after the other; they do not count as a limit."""
+    factory = Factory(max_connections=50)
+    admission = Admission(factory)
+    admission.suspend()
+    came: list[str | None] = []
+
+    async def come() -> None:
+        came.append((await slot_of(admission)).refused)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(come)
+        await wait_all_tasks_blocked()
+        admission.resume()
+        factory.configure(at_limit="refuse")
+        for _ in range(20):
+            nursery.start_soon(come)
+            await trio.lowlevel.checkpoint()
+    assert came == [None] * 40
+    assert factory.statistics().limits == {}
+
+
+async def test_when_all_is_over_who_is_queued_comes_in_at_any_rate() -> None:
+    admission = Admission(Factory(max_connections=5, max_accept_rate=1))
+    for number in range(5):
+        if number == 1:
+            assert admission.try_slot() is None
+            admission.turn_away()
+        slot = admission.try_slot()
+        assert slot is not None
+        slot.used()
+    assert admission.try_slot() is None

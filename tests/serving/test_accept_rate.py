@@ -203,6 +203,7 @@ async def test_those_who_wait_come_in_in_their_order(autojump_clock: MockClock) 
 
     async def come(number: int) -> None:
         slot = await admission.wait_slot()
+        assert slot is not None
         slot.used()
         admitted.append((number, trio.current_time()))
 

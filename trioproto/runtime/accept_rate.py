@@ -48,6 +48,10 @@ class AcceptRate:
             self._fill(now)
             self._left -= 1
 
+    def give_back(self) -> None:
+        """Count one less: it did not come in."""
+        self._left += 1
+
     def _fill(self, now: float) -> None:
         if self._rate is not None:
             self._left = min(max(1, self._rate), self._left + (now - self._at) * self._rate)

@@ -23,7 +23,6 @@ import trio
 
 from trioproto.runtime.peers import peer_address
 from trioproto.runtime.poll_driver import PollDriver
-from trioproto.runtime.slots import UNCOUNTED
 from trioproto.runtime.socket_options import TCPOptions, reset_on_close
 from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
 from trioproto.runtime.user_code import close_at_once, closed_if_raised
@@ -84,15 +83,15 @@ class Doorman:
         slot: Slot,
     ) -> None:
         """Start the connection's task on an accepted socket."""
-        slot.used()
         driver = PollDriver(self.scope, poller, sock)
         self.nursery.start_soon(driver.run, peer, local, opening, slot)
+        slot.used()
 
     def admit_stream(self, stream: trio.abc.Stream, opening: Opening, slot: Slot) -> None:
         """Start the connection's task on an accepted stream."""
-        slot.used()
         driver = StreamDriver(self.scope, stream)
         self.nursery.start_soon(driver.run, *stream_addresses(stream), opening, slot)
+        slot.used()
 
 
 class SocketAcceptor:
@@ -116,6 +115,7 @@ class SocketAcceptor:
         self._socket = sock
         self._poller = doorman.scope.poller  # now, while there are descriptors left
         self._spare: int | None = None
+        self._shed_untold = 0
         self._is_tcp = isinstance(self.address, TCPAddress)
         self._handed_on: TCPOptions | None = None
         if self._is_tcp and not listens:
@@ -149,7 +149,7 @@ class SocketAcceptor:
                 if number:
                     return  # perhaps nobody is there any more, who would have to wait
                 slot = await admission.wait_slot(handshake=self._handshake)
-                if slot is UNCOUNTED:
+                if slot is None:
                     return
             try:
                 self._accept_in(slot)
@@ -211,8 +211,12 @@ class SocketAcceptor:
 
     async def _shed(self, exc: OSError) -> None:
         """Reset what is queued, say so, and rest."""
-        shed = self._reset_queued(errno.errorcode.get(exc.errno or 0, "shed"))
-        logger.warning("accepting on %s: %s; %d connections shed", self.address, exc, shed)
+        why = errno.errorcode.get(exc.errno or 0, "shed")
+        self._shed_untold += self._reset_queued(why)
+        if self._doorman.scope.admission.alarm(why):
+            shown = "accepting on %s: %s; %d connections shed"
+            logger.warning(shown, self.address, exc, self._shed_untold)
+            self._shed_untold = 0
         await trio.sleep(_REST)
 
     def _reset_queued(self, why: str) -> int:
@@ -287,7 +291,7 @@ class StreamAcceptor:
         if slot is None:
             async with closed_if_raised(stream, _CLOSE_TIME):
                 slot = await admission.wait_slot(handshake=self._handshake)
-            if slot is UNCOUNTED:
+            if slot is None:
                 await close_at_once(stream, _CLOSE_TIME)
                 return True
         self._doorman.admit_stream(stream, self._opening, slot)

@@ -12,6 +12,7 @@ is exact, over all listeners and whichever way they came.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,14 @@ import trio
 
 from trioproto.layers.networks import peer_group
 from trioproto.runtime.accept_rate import AcceptRate
-from trioproto.runtime.slots import UNCOUNTED, CountedSlot, Slot, WaitingSlot
+from trioproto.runtime.slots import CountedSlot, Slot, WaitingSlot
 
 if TYPE_CHECKING:
     from trioproto.factory import Factory
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.settings import Settings
+
+logger = logging.getLogger("trioproto")
 
 
 class Admission:
@@ -79,12 +82,14 @@ class Admission:
     # Taking places
 
     def try_slot(self, *, handshake: bool = False) -> Slot | None:
-        """Take a place if there is one.
+        """Take a place if there is one, and nobody is waiting for one.
+
+        When all is over, those who are still queued come in at any rate.
 
         Args:
             handshake: whether the connection begins with a TLS handshake.
         """
-        if self._turn.locked() or not self._may_come_in():
+        if not self._over and (self._turn.locked() or not self._may_come_in()):
             return None
         slot = CountedSlot(self)
         try:
@@ -94,33 +99,39 @@ class Admission:
             return None
         return slot
 
-    async def wait_slot(self, *, handshake: bool = False) -> Slot:
+    async def wait_slot(self, *, handshake: bool = False, accepted: bool = False) -> Slot | None:
         """Do what the settings say is done when ``try_slot`` gives nothing.
+
+        Args:
+            handshake: as for ``try_slot``.
+            accepted: whether the connection has been accepted, by somebody else. So
+                many may wait as in the kernel's backlog; who comes then is refused.
 
         Returns:
             a place that was waited for, or one that the accepted connection has to
-            wait for, or one that says that it is refused. When all is over, one that
-            is none: the connection is to be closed.
+            wait for, or one that says that it is refused; ``None`` when all is over.
         """
         await trio.lowlevel.checkpoint()
         while True:
             while self._suspended is not None:
                 await self._suspended.wait()
             slot = self.try_slot(handshake=handshake)
-            if slot is not None:
+            if slot is not None or self._over:
                 return slot
-            if self._over:
-                return UNCOUNTED
             limit = self._limit_in_the_way(handshake=handshake)
-            self.reached(limit)
-            settings = self.settings
-            if settings.at_limit == "refuse":
-                return self._refused(limit)
-            if settings.refuse_after is not None:
-                if len(self.waiting) < settings.backlog:
-                    return WaitingSlot(self, limit, handshake=handshake)
-                return self._refused(limit)
-            slot = await self._wait_in_kernel(handshake=handshake)
+            if limit is not None:
+                self.reached(limit)
+                settings = self.settings
+                room = settings.backlog
+                if settings.at_limit == "refuse":
+                    return self._refused(limit)
+                if settings.refuse_after is not None:
+                    if len(self.waiting) < room:
+                        return WaitingSlot(self, limit, handshake=handshake)
+                    return self._refused(limit)
+                if accepted and len(self._in_kernel) >= room:
+                    return self._refused(limit)
+            slot = await self._wait(handshake=handshake)
             if slot is not None:
                 return slot
 
@@ -129,7 +140,7 @@ class Admission:
         slot.refuse(limit)
         return slot
 
-    async def _wait_in_kernel(self, *, handshake: bool) -> Slot | None:
+    async def _wait(self, *, handshake: bool) -> Slot | None:
         """Wait for a place; if cancelled, none is taken.
 
         Returns:
@@ -151,39 +162,53 @@ class Admission:
     async def take(self, slot: CountedSlot, *, handshake: bool) -> None:
         """Take a place as soon as there is one; if cancelled, what was taken is to be released.
 
-        The handshake's comes first: who waits for that keeps no place from others.
-        Who has all that he needs waits for his turn, if the rate has one wait.
+        The handshake's comes first: who waits for that keeps nobody else waiting.
+        For all the rest there is one queue, and who only waits holds no place.
         """
-        await slot.take(handshake=handshake)
-        if not self._turn.locked() and self._may_come_in():
-            return
+        if handshake:
+            await slot.take_handshake()
         async with self._turn:
-            while not self._may_come_in():
-                if self._suspended is not None:
-                    await self._suspended.wait()
-                else:
-                    with trio.move_on_after(self._rate.wait(trio.current_time())):
-                        await self._changed.wait()
+            while True:
+                await self._wait_for_more_than_a_place()
+                await slot.take_place()
+                if self._may_come_in():
+                    return
+                slot.exempt()
+
+    async def _wait_for_more_than_a_place(self) -> None:
+        """Wait until the rate lets one come in, and the server is not suspended."""
+        while not self._may_come_in():
+            if self._suspended is not None:
+                await self._suspended.wait()
+            else:
+                with trio.move_on_after(self._rate.wait(trio.current_time())):
+                    await self._changed.wait()
 
     def _may_come_in(self) -> bool:
         """Whether nothing but a place is needed."""
         return self._suspended is None and not self._rate.wait(trio.current_time())
 
-    def _limit_in_the_way(self, *, handshake: bool) -> str:
-        """Return the limit for which there is no place now."""
+    def _limit_in_the_way(self, *, handshake: bool) -> str | None:
+        """Return the limit for which there is no place; ``None``: others are before, at most."""
         if self.places.available_tokens < 1:
             return "max_connections"
         if handshake and self.handshakes.available_tokens < 1:
             return "max_handshakes"
-        return "max_accept_rate"
+        if self._rate.wait(trio.current_time()):
+            return "max_accept_rate"
+        return None
 
     def accepted(self) -> None:
         """Count a connection that has come in."""
         self._rate.use(trio.current_time())
         connections = self.places.borrowed_tokens
         soft = self.settings.soft_limit
-        if soft is not None and connections >= soft and self._alarm("soft_limit"):
+        if soft is not None and connections >= soft and self.alarm("soft_limit"):
             self._factory.meet_soft_limit(connections, soft)
+
+    def not_let_in(self) -> None:
+        """Count it as if it had not come: it was refused after all."""
+        self._rate.give_back()
 
     # Peers
 
@@ -222,10 +247,12 @@ class Admission:
 
     def reached(self, limit: str) -> None:
         """Tell that somebody has met a limit; not again and again."""
-        if self._alarm(limit):
-            self._factory._monitor.limit_reached(limit, getattr(self.settings, limit))
+        if self.alarm(limit):
+            maximum = getattr(self.settings, limit)
+            logger.warning("%s: the limit of %s is reached", limit, maximum)
+            self._factory._monitor.limit_reached(limit, maximum)
 
-    def _alarm(self, name: str) -> bool:
+    def alarm(self, name: str) -> bool:
         """Whether it is time to give this alarm, again."""
         now = trio.current_time()
         last = self._alarms.get(name)

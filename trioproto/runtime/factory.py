@@ -164,12 +164,17 @@ class Factory(PureFactory[P]):  # noqa: D101
         handshake = opening.layers is not None
         slot = scope.admission.try_slot(handshake=handshake)
         if slot is None:
-            slot = await scope.admission.wait_slot(handshake=handshake)
-        if scope.ended or scope.draining:
-            slot.release()
+            slot = await scope.admission.wait_slot(handshake=handshake, accepted=True)
+        if slot is None or scope.ended or scope.draining:
+            if slot is not None:
+                slot.release()
             await close_at_once(stream, self.settings.cleanup_timeout)
             return
-        slot.used()
+        try:
+            slot.used()  # in which user code may be called
+        except BaseException:
+            slot.release()
+            raise
         peer, local = stream_addresses(stream)
         await StreamDriver(scope, stream).run(peer, local, opening, slot)
 

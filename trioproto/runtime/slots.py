@@ -92,11 +92,13 @@ class CountedSlot(Slot):
         self._admission.places.acquire_on_behalf_of_nowait(self)
         self._has_place = True
 
-    async def take(self, *, handshake: bool) -> None:
-        """Take it as soon as it is there; if cancelled, what was taken is to be released."""
-        if handshake:
-            await self._admission.handshakes.acquire_on_behalf_of(self)
-            self._shakes_hands = True
+    async def take_handshake(self) -> None:
+        """Take a place among the handshakes as soon as there is one."""
+        await self._admission.handshakes.acquire_on_behalf_of(self)
+        self._shakes_hands = True
+
+    async def take_place(self) -> None:
+        """Take a place among the connections as soon as there is one."""
         await self._admission.places.acquire_on_behalf_of(self)
         self._has_place = True
 
@@ -118,6 +120,7 @@ class CountedSlot(Slot):
         group = self._admission.group_of(peer)
         if self._admission.is_full(group):
             self._admission.reached("max_per_peer")
+            self._admission.not_let_in()
             self.refuse("max_per_peer")
         else:
             self._group = self._admission.peer_came(group)
