@@ -71,7 +71,7 @@ async def test_a_handshake_that_never_ends_counts_for_nothing(autojump_clock: Mo
     assert report == DrainReport(finished=2, cancelled=0, aborted=0)
 
 
-async def test_a_handshake_that_ends_during_a_drain_counts_for_nothing(
+async def test_a_handshake_that_ends_during_a_drain_counts_as_well(
     autojump_clock: MockClock,
 ) -> None:
     """Its protocol is told of the drain, does not end by itself, and is cancelled."""
@@ -87,7 +87,7 @@ async def test_a_handshake_that_ends_during_a_drain_counts_for_nothing(
             await late.shake()
             assert await late.receive_exactly(5) == b"hello"
             await say_farewell(speakers)
-    assert reports == [DrainReport(finished=1, cancelled=0, aborted=0)]
+    assert reports == [DrainReport(finished=1, cancelled=1, aborted=0)]
 
 
 async def test_a_header_that_never_ends_counts_for_nothing(autojump_clock: MockClock) -> None:
@@ -114,7 +114,7 @@ async def hang_up(peer: SocketPeer) -> None:
     peer.discard()
 
 
-async def test_a_header_that_ends_during_a_drain_counts_for_nothing(
+async def test_a_header_that_ends_during_a_drain_counts_as_well(
     autojump_clock: MockClock,
 ) -> None:
     protocols = iter([Greeter(), Stubborn()])
@@ -132,7 +132,7 @@ async def test_a_header_that_ends_during_a_drain_counts_for_nothing(
             await late.send(HEADER[20:])
             assert await late.receive_exactly(5) == b"hello"
             await hang_up(good)
-    assert reports == [DrainReport(finished=1, cancelled=0, aborted=0)]
+    assert reports == [DrainReport(finished=1, cancelled=1, aborted=0)]
 
 
 async def test_who_has_sent_nothing_of_its_header_is_closed_by_a_drain_and_not_reset(

@@ -125,6 +125,46 @@ def test_every_second_it_says_how_many_connections_are_left() -> None:
             running.says("drained: 1 finished, 0 cancelled, 1 aborted")
 
 
+def test_a_reader_of_its_output_that_has_gone_does_not_disturb_a_drain() -> None:
+    with server() as running:
+        running.says("started")
+        with running.connect(running.says("listening on")) as client:
+            running.stdout.close()
+            running.process.send_signal(signal.SIGTERM)
+            assert client.recv(10) == b""
+        running.process.wait(timeout=20)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_it_starts_ends_it(number: int, status: int) -> None:
+    code = """
+        import trio, trioproto
+
+        class Slow(trioproto.Factory):
+            async def start_factory(self):
+                print("starting", flush=True)
+                await trio.sleep_forever()
+            def stop_factory(self):
+                print("stopped", flush=True)
+
+        trioproto.run(Slow(trioproto.Protocol), "tcp:0:interface=127.0.0.1")
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            running = Running(process)
+            running.says("starting")
+            process.send_signal(number)
+            assert running.ends() == (status, "", "")
+        finally:
+            process.kill()
+
+
 def test_each_bound_address_is_printed_on_its_own_line() -> None:
     endpoints = f"{LOOPBACK!r}, {LOOPBACK!r}, 'tcp6:0:interface=\\\\:\\\\:1'"
     with server(endpoints=endpoints) as running:

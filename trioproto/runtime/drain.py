@@ -41,7 +41,7 @@ class DrainedConnection:
 
 @dataclass(frozen=True, slots=True)
 class DrainReport:
-    """How the connections ended that were open when a drain began, or were queued.
+    """How the connections ended that were open when a drain began, or opened in it.
 
     Attributes:
         finished: by themselves within the grace, or flushed soon after it.
@@ -72,14 +72,26 @@ async def drain(
     began_at = scope.time()
     monitor = scope.factory._monitor
     scope.draining = True
-    begun = _open(scope)
-    monitor.drain_started(len(begun), max(0, grace.deadline - began_at), force)
+    drained = _open(scope)
+    monitor.drain_started(len(drained), max(0, grace.deadline - began_at), force)
+    with monitor.subscribe(_NotesOpened(drained)):
+        cancelled, aborted = await _end_all(scope, grace, force, accepted)
+    report = _report(drained, cancelled, aborted)
+    seconds = scope.time() - began_at
+    monitor.drain_finished(report.finished, report.cancelled, report.aborted, seconds)
+    return report
+
+
+async def _end_all(
+    scope: Scope, grace: trio.CancelScope, force: float, accepted: trio.Event | None
+) -> tuple[set[Connection], set[Connection]]:
+    """End all connections; return those that were cancelled, and those that were aborted."""
+    monitor = scope.factory._monitor
     for connection in scope.live():
         connection.drain()
     scope.turn_arrivals_away(silent_only=True)
     if accepted is not None:
-        with monitor.subscribe(_NotesOpened(begun)):
-            await accepted.wait()
+        await accepted.wait()
     with grace:
         await scope.wait_empty()
     scope.turn_arrivals_away(silent_only=False)
@@ -100,22 +112,19 @@ async def drain(
     for connection in (*aborted, *scope.refused()):
         connection.abort(ServerDraining())
     await scope.wait_empty()
-    report = _report(begun, cancelled, aborted)
-    seconds = scope.time() - began_at
-    monitor.drain_finished(report.finished, report.cancelled, report.aborted, seconds)
-    return report
+    return cancelled, aborted
 
 
 class _NotesOpened:
-    """Adds connections that are opened; those may have ended when one could look."""
+    """Adds connections that are opened meanwhile: queued ones, and handshakes that had begun."""
 
-    def __init__(self, begun: dict[Connection, str]) -> None:
-        self._begun = begun
+    def __init__(self, drained: dict[Connection, str]) -> None:
+        self._drained = drained
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Opened):
             assert isinstance(event.transport, Connection)
-            self._begun[event.transport] = event.protocol
+            self._drained[event.transport] = event.protocol
 
 
 def _open(scope: Scope) -> dict[Connection, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -13,6 +13,7 @@ from trioproto.endpoints.stdio import STDIO
 from trioproto.runtime.factory import Factory, FactoryOfOne
 from trioproto.runtime.groups import ungrouped
 from trioproto.runtime.server import Endpoint, Server, open_server
+from trioproto.runtime.telling import Teller
 from trioproto.runtime.user_code import closed_if_raised
 from trioproto.sansio.errors import ConnectionClosed
 from trioproto.sansio.protocol import Protocol, check_protocol
@@ -38,66 +39,79 @@ def run(
 
     Prints each bound address on a line of its own when ready; on standard error
     if standard output is a connection (``stdio:``). The first signal drains,
-    after which this returns; a second one cancels. If connections were open, it
-    prints every second how many are left, and at the end what became of them.
+    after which this returns; a second one cancels, and so does the first while
+    ``lifespan`` is entered. If connections are open, it prints every second how
+    many are left, and at the end what became of them.
 
     Raises:
-        SystemExit: after a second signal: 130 for SIGINT, 143 for SIGTERM.
+        SystemExit: after a signal that cancels: 130 for SIGINT, 143 for SIGTERM.
         Exception: as :func:`open_server`.
 
     Origin: Twisted's ``reactor.run``.
     """
+    program = _Program()
     try:
-        second = trio.run(_serve_until_signal, factory, endpoints, grace, force)
+        trio.run(program.serve, factory, endpoints, grace, force)
     except KeyboardInterrupt:
         # A SIGINT before our handler was in place, or after.
-        second = signal.SIGINT
-    if second is not None:
-        raise SystemExit(128 + second)
+        program.cancelled_by = signal.SIGINT
+    if program.cancelled_by is not None:
+        raise SystemExit(128 + program.cancelled_by)
 
 
-async def _serve_until_signal(
-    factory: Factory[Any],
-    endpoints: tuple[Endpoint, ...],
-    grace: float | None,
-    force: float | None,
-) -> int | None:
-    """Serve, and return the number of the second signal, or ``None``."""
-    seen: list[int] = []
-    with ungrouped(), trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with trio.open_nursery() as nursery:
-            async with open_server(factory, *endpoints, grace=grace, force=force) as server:
-                # Not on standard output if that is a connection.
-                file = sys.stderr if STDIO in server.addresses else sys.stdout
-                _say(file, *(f"listening on {at}" for at in server.addresses if at != STDIO))
-                nursery.start_soon(_obey, signals, seen, server, nursery, file)
-                await server.wait_closed()
-                if seen:
-                    _say(file, *_told(await server.drain()))
-            nursery.cancel_scope.cancel()
-    return seen[1] if len(seen) > 1 else None
+class _Program:
+    """A server that obeys signals, and tells on a standard stream what it does.
 
+    Attributes:
+        cancelled_by: the signal that has cancelled it, if one has.
+    """
 
-async def _obey(
-    signals: AsyncIterator[int],
-    seen: list[int],
-    server: Server[Any],
-    nursery: trio.Nursery,
-    file: TextIO,
-) -> None:
-    """Drain at the first signal, cancel at the second."""
-    seen.append(await anext(signals))
-    server.stop()
-    nursery.start_soon(_tell_who_is_left, server, file)
-    seen.append(await anext(signals))
-    nursery.cancel_scope.cancel()
+    def __init__(self) -> None:
+        self.cancelled_by: int | None = None
+        self._drained = False
+        self._server: Server[Any] | None = None
+        self._teller = Teller(sys.stdout)
 
+    async def serve(
+        self,
+        factory: Factory[Any],
+        endpoints: tuple[Endpoint, ...],
+        grace: float | None,
+        force: float | None,
+    ) -> None:
+        """Serve until a signal has drained the server, or cancelled it."""
+        with ungrouped(), trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._obey, signals, nursery)
+                async with open_server(factory, *endpoints, grace=grace, force=force) as server:
+                    self._server = server
+                    if STDIO in server.addresses:
+                        self._teller = Teller(sys.stderr)  # the other one is a connection
+                    for address in server.addresses:
+                        if address != STDIO:
+                            self._teller.say(f"listening on {address}")
+                    await server.wait_closed()
+                    if self._drained:
+                        self._teller.say(*_told(await server.drain()))
+                nursery.cancel_scope.cancel()
 
-async def _tell_who_is_left(server: Server[Any], file: TextIO) -> None:
-    """Say how many connections are left to be drained, as long as there are some."""
-    while left := len(server.connections):
-        _say(file, f"draining: {left} connection{'s' * (left != 1)} left")
-        await trio.sleep(_TELL_EVERY)
+    async def _obey(self, signals: AsyncIterator[int], nursery: trio.Nursery) -> None:
+        """Drain at the first signal, cancel at the second; or at once, if nothing is served yet."""
+        number = await anext(signals)
+        if self._server is not None:
+            self._drained = True
+            self._server.stop()
+            nursery.start_soon(self._tell_who_is_left, self._server)
+            number = await anext(signals)
+        self.cancelled_by = number
+        nursery.cancel_scope.cancel()
+
+    async def _tell_who_is_left(self, server: Server[Any]) -> None:
+        """Say how many connections are left to be drained, as long as there are some."""
+        while not server.closed:
+            if left := len(server.connections):
+                self._teller.say(f"draining: {left} connection{'s' * (left != 1)} left")
+            await trio.sleep(_TELL_EVERY)
 
 
 def _told(report: DrainReport) -> Iterator[str]:
@@ -113,11 +127,6 @@ def _told(report: DrainReport) -> Iterator[str]:
         yield f"{each.ended}: {each.peer}, {each.protocol}"
     if len(hurt) > _TELL_MOST:
         yield f"and {len(hurt) - _TELL_MOST} more"
-
-
-def _say(file: TextIO, *lines: str) -> None:
-    for line in lines:
-        print(line, file=file, flush=True)
 
 
 async def run_protocol(

@@ -92,6 +92,11 @@ class Server(Generic[P]):
         """Have *callback* called with each event, as ``factory.subscribe`` does."""
         return self.factory._monitor.subscribe(callback)
 
+    @property
+    def closed(self) -> bool:
+        """Whether all connections have ended, in whichever way."""
+        return self._closed.is_set()
+
     def stop(self) -> None:
         """Ask the server to drain and end; returns at once.
 
@@ -107,15 +112,15 @@ class Server(Generic[P]):
         callbacks that still run are cancelled and their connections reset;
         after *force* more, what could not be flushed is reset too.
 
-        During a drain this joins it, and may shorten the grace. If cancelled,
-        the drain goes on.
+        While one is under way this joins it, and may shorten the grace. If
+        cancelled, the drain goes on.
 
         Args:
             grace: seconds; by default what the server was opened with, or the
                 setting ``drain_grace``.
             force: seconds; the same with ``drain_force``.
         """
-        if not self._stop.is_set():
+        if not self._scope.draining:
             self._grace = self._grace if grace is None else grace
             self._force = self._force if force is None else force
             self._stop.set()

@@ -392,6 +392,10 @@ class Transport(Books):
             self.holds &= ~holds.SKIPPING
             self._await_peer()
 
+    def count_output(self) -> None:
+        """Have the factory know how much waits."""
+        raise NotImplementedError
+
     def _write_slowly(self, data: bytes) -> None:
         """Write when a limit is near, or not at all."""
         if not self.may_write:
@@ -405,6 +409,7 @@ class Transport(Books):
             if not self.may_write:
                 return
         outbound.append(data)
+        self.count_output()
         self.note_change()
 
 
