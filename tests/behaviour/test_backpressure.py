@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from tests.behaviour.drivers import ASYNC, MORE_THAN_FITS, Connecting, Serving
 from tests.behaviour.recorder import Recorder
-from trioproto import Factory
+from trioproto import Factory, Protocol
 from trioproto.errors import OutboundOverflow
 
 RECORDS = 1024  # bytes that TLS puts around what it has passed on already, at most
@@ -339,3 +339,26 @@ async def test_buffered_counts_the_bytes_that_wait(connect: Connecting) -> None:
         await peer.receive_exactly(MORE_THAN_FITS)
         await peer.settle()
         assert protocol.transport.buffered == 0
+
+
+async def test_what_one_callback_writes_to_many_counts_at_once(serving: Serving) -> None:
+    """All together it is never above the limit, but for one write."""
+    size = 100_000
+    most: list[int] = []
+
+    class Spreads(Protocol):
+        def data_received(self, data: bytes) -> None:
+            for member in self.factory.connections:
+                for _ in range(10):
+                    member.transport.write(bytes(size))
+            members = self.factory.connections
+            most.append(sum(each.transport.buffered for each in members))
+
+    limits = {"max_buffered_total": 1_000_000, "max_buffered": 10_000_000, "high_water": 1000}
+    factory = Factory(Spreads, low_water=0, **limits)
+    async with serving(factory, small_buffers=True) as service:
+        peers = [await service.connect() for _ in range(8)]
+        await peers[0].send(b"now")
+        await service.settle()
+        assert most
+        assert max(most) <= 1_000_000 + 3 * size * 8

@@ -45,7 +45,7 @@ BAD = [
     *[(name, value) for name in LIMITS for value in (0, -1, nan)],
     *[(name, value) for name in TIMES for value in (-0.1, nan)],
     *[("receive_window", value) for value in (0, -1, nan)],
-    *[(name, value) for name in COUNTS for value in (0, -5)],
+    *[(name, value) for name in COUNTS for value in (0, -5, 10.5)],
     *[("ipv4_prefix", value) for value in (-1, 33)],
     *[("ipv6_prefix", value) for value in (-1, 129)],
     *[("refusal_timeout", value) for value in (0, -1, nan)],

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from tests.behaviour.drivers import SocketPeer
 from tests.behaviour.peers import Peer
@@ -299,3 +300,18 @@ async def test_without_a_limit_no_scope_is_needed() -> None:
     await peer.aclose()
     with trio.fail_after(5):
         await Factory(Greeter, max_connections=None).handle(stream)
+
+
+async def test_who_is_refused_uses_up_no_rate(autojump_clock: MockClock) -> None:
+    """A flood from one address keeps nobody else waiting."""
+    factory = Factory(Greeter, max_per_peer=1, max_accept_rate=1)
+    async with open_server(factory, LOOPBACK) as server:
+        first = dial(server.addresses[0])
+        assert await greeted(first)
+        await trio.sleep(1)
+        for _ in range(20):
+            await ends(dial(server.addresses[0]))
+        other = dial(server.addresses[0], "127.0.0.2")
+        assert await greeted(other)
+        assert trio.current_time() < 3
+        await leave(first, other)

@@ -191,3 +191,52 @@ async def test_at_most_64_are_refused_at_a_time_over_all_endpoints() -> None:
         assert sum(peer.take() == b"full" for peer in refused) == 64
         for peer in (first, *refused):
             await peer.aclose()
+
+
+async def test_a_drain_right_after_a_stop_has_its_own_force(autojump_clock: MockClock) -> None:
+    """A connection that cannot be flushed is aborted when it says, not when the setting does."""
+
+    class Full(Protocol):
+        def connection_made(self) -> None:
+            self.transport.write(bytes(MORE_THAN_FITS))
+
+    async with open_server(Factory(Full), small_listener()) as server:
+        peer = dial(server.addresses[0])
+        await settle()
+        begun = trio.current_time()
+        server.stop()
+        report = await server.drain(grace=1, force=1)
+        assert report.aborted == 1
+        assert trio.current_time() - begun < 2.5
+        await peer.aclose()
+
+
+async def test_connection_lost_is_called_whatever_closing_the_stream_raises(
+    logged_errors: list[Any],
+) -> None:
+    lost: list[object] = []
+
+    class Loses(Protocol):
+        def connection_lost(self, reason: object) -> None:
+            lost.append(reason)
+
+    class Odd(trio.abc.Stream):
+        async def send_all(self, data: object) -> None:
+            await trio.lowlevel.checkpoint()
+
+        async def wait_send_all_might_not_block(self) -> None:
+            await trio.lowlevel.checkpoint()
+
+        async def receive_some(self, max_bytes: int | None = None) -> bytes:
+            await trio.lowlevel.checkpoint()
+            return b""
+
+        async def aclose(self) -> None:
+            await trio.lowlevel.checkpoint()
+            raise ValueError("odd")
+
+    factory = Factory(Loses)
+    await factory.handle(Odd())
+    assert len(lost) == 1
+    assert len(factory.connections) == factory.statistics().open == 0
+    assert len(logged_errors) == 1

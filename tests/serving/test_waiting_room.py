@@ -355,3 +355,61 @@ async def test_handle_lets_nobody_in_or_wait_once_its_scope_has_ended(
             assert (await ends(peers[1]))[0] == b""
     assert factory.built == 1
     check_at_rest(factory, admission)
+
+
+async def test_who_is_gone_keeps_nobody_out_of_the_room(autojump_clock: MockClock) -> None:
+    """A storm of connects and resets does not fill it."""
+    async with full(backlog=3) as (factory, server, first):
+        for _ in range(3):
+            gone = dial(server.addresses[0])
+            await settle()
+            await gone.reset()
+            await settle()
+        assert held(admission_of(factory)) == Held(places=1)
+        late = dial(server.addresses[0])
+        await settle()
+        assert held(admission_of(factory)) == Held(places=1, waiting=1)
+        await first.aclose()
+        assert await greeted(late)
+        assert factory.built == 2
+        await late.aclose()
+
+
+async def test_who_waits_and_has_ended_its_side_is_served(autojump_clock: MockClock) -> None:
+    """It may only want to read, as `nc` does without input."""
+    async with full() as (_, server, first):
+        late = dial(server.addresses[0])
+        await late.send_eof()
+        await settle()
+        await first.aclose()
+        assert await ends(late) == (b"hello", "eof")
+
+
+async def test_who_waits_and_has_spoken_is_heard(autojump_clock: MockClock) -> None:
+    async with full() as (factory, server, first):
+        late = dial(server.addresses[0])
+        await late.send(b"a request")
+        await settle()
+        assert held(admission_of(factory)) == Held(places=1, waiting=1)
+        await first.aclose()
+        assert await late.receive_exactly(14) == b"helloa request"
+        await late.aclose()
+
+
+async def test_so_many_handles_wait_as_the_backlog_says(autojump_clock: MockClock) -> None:
+    """Others have accepted them, so each is a task and a descriptor: there is an end to that."""
+    factory = Factory(Greeter, max_connections=1, backlog=2, idle_timeout=None)
+    async with factory, trio.open_nursery() as nursery:
+        peers = []
+        for _ in range(5):
+            peer, stream = stream_pair()
+            nursery.start_soon(factory.handle, stream)
+            await settle()
+            peers.append(peer)
+        assert await greeted(peers[0])
+        for peer in peers[3:]:
+            assert await ends(peer) == (b"", "eof")
+        for before, after in ((0, 1), (1, 2)):
+            await peers[before].aclose()
+            assert await greeted(peers[after])
+        await peers[2].aclose()

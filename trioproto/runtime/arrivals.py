@@ -85,12 +85,27 @@ class Arrivals(Files):
     # Letting it in
 
     async def _wait_for(self, slot: Slot) -> None:
-        """Have the place, or be refused; if this raises, the stream is closed."""
+        """Wait for the place, if that has to be; if this raises, the stream is closed."""
+        if not slot.waits:
+            return
         try:
-            await slot.wait()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._give_up_if_reset, slot)
+                await slot.wait()
+                nursery.cancel_scope.cancel()
         except BaseException:
             await self._close(reset=True)
             raise
+
+    async def _give_up_if_reset(self, slot: Slot) -> None:
+        """Keep no place in the queue for who has gone."""
+        await self._wait_reset()
+        self._unwanted = True
+        slot.turn_away()
+
+    async def _wait_reset(self) -> None:
+        """Wait until the peer has reset the connection, if that can be seen."""
+        await trio.sleep_forever()
 
     async def _arrive(self, peer: Address, local: Address, opening: Opening) -> bytes | None:
         """Find out who has come, and build what is to talk to it.

@@ -21,10 +21,12 @@ class Slot:
     Attributes:
         refused: the limit for which the connection is refused, or ``None``.
         silent: whether too many are being refused to say a word to this one.
+        waits: whether the place has to be waited for.
     """
 
     __slots__ = ()
 
+    waits: bool = False
     refused: str | None = None
     silent: bool = False
 
@@ -37,6 +39,9 @@ class Slot:
 
     async def wait(self) -> None:
         """Wait for the place, if it has not been had yet; the connection may be refused then."""
+
+    def turn_away(self) -> None:
+        """Wait no longer, and be refused, if the place has not been had yet."""
 
     def used(self) -> None:
         """Take it that a connection has been accepted for it."""
@@ -158,6 +163,8 @@ class WaitingSlot(CountedSlot):
     """A place that is waited for by a connection which has been accepted already."""
 
     __slots__ = ("_handshake", "_limit", "_scope")
+
+    waits = True
 
     def __init__(self, admission: Admission, limit: str, *, handshake: bool) -> None:
         super().__init__(admission)

@@ -291,10 +291,14 @@ class StreamDriver(BaseDriver):
             cause = exc.__cause__
             connection.lost(cause if isinstance(cause, OSError) else exc)
             return
+        self._report_unexpected(exc)
+        connection.lost(exc)
+
+    def _report_unexpected(self, exc: Exception) -> None:
+        """Log what no stream should raise."""
         reason = ConnectionLost(f"unexpected error in {type(self._stream).__name__}")
         reason.__cause__ = exc
-        self.factory.report(connection.peer, reason)
-        connection.lost(exc)
+        self.factory.report(self.connection.peer if self.begun else None, reason)
 
     async def _shut_down(self) -> None:
         """End our side, if it can be ended alone."""
@@ -321,6 +325,9 @@ class StreamDriver(BaseDriver):
                     await stream.aclose()
             except _BROKEN:
                 pass
+            except Exception as exc:
+                # Whatever it is, ``connection_lost`` is to be called.
+                self._report_unexpected(exc)
 
     # The socket, if there is one
 

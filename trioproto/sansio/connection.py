@@ -175,6 +175,7 @@ class Connection(Timed):
         self._running = None
         self._next = None
         self.watch = None
+        self.throttle = None
         self.layer = None
         del self.protocol
 

@@ -171,7 +171,8 @@ class Settings:
         _require(self.refusal_timeout > 0, "refusal_timeout", "above 0")
         for name in ("max_connections", "max_per_peer", "max_handshakes", "soft_limit"):
             limit = getattr(self, name)
-            _require(limit is None or limit >= 1, name, "at least 1, or None")
+            whole = limit is None or (isinstance(limit, int) and limit >= 1)
+            _require(whole, name, "at least 1, or None")
         _require(0 <= self.ipv4_prefix <= 32, "ipv4_prefix", "from 0 to 32")
         _require(0 <= self.ipv6_prefix <= 128, "ipv6_prefix", "from 0 to 128")
         _require(self.at_limit in ("wait", "refuse"), "at_limit", '"wait" or "refuse"')
