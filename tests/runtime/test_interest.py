@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,6 +140,31 @@ async def test_a_throttled_connection_with_unread_data_a_fin_and_unsent_output(
         await trio.sleep(60_000)
         assert protocol.received == b"123"
         assert peer.take() == b"123"
+
+
+@on_sockets
+async def test_a_throttled_callback_that_gives_a_file_up_and_sends_something_else(
+    serving: Serving, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"file")
+
+    async def act(self: Recorder) -> None:
+        autojump_clock.autojump_threshold = 0.05  # threads open the file
+        with trio.move_on_after(10):
+            await self.transport.send_file(path)
+        autojump_clock.autojump_threshold = 0
+        await self.transport.send(b"1234")
+
+    protocol = Recorder(data_received=act)
+    options: dict[str, Any] = {"send_rate": 5e-5, "high_water": 3, "low_water": 0}
+    async with connected(serving, protocol, **options) as peer:
+        await peer.send(b"go")
+        await trio.sleep(20)
+        await assert_nothing_runs()
+        assert protocol.transport.buffered == 4
+        assert peer.take() == b"f"
+        protocol.transport.abort()
 
 
 @on_sockets

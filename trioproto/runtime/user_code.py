@@ -22,6 +22,9 @@ from trioproto.sansio.connection import Connection
 
 AsyncFn = Callable[..., Awaitable[object]]
 
+_OUTPUT_WAITS = holds.UNSENT | holds.SEND_WAITS
+"""Whoever sends knows of the output, and cannot send it yet."""
+
 
 @trio.lowlevel.disable_ki_protection
 def call_user(callback: Callable[..., Any], *args: Any) -> Any:
@@ -132,7 +135,7 @@ class UserCode:
             connection.count_output()
             connection.holds |= holds.UNSETTLED  # so that what is counted is not sent uncounted
         held = connection.holds
-        if held & holds.CHANGED or (written and not held & holds.UNSENT):
+        if held & holds.CHANGED or (written and not held & _OUTPUT_WAITS):
             self.changed()
         else:
             connection.tell = True
