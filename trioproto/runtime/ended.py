@@ -1,7 +1,8 @@
 """The driver of a connection that has ended.
 
 It takes the place of the real one, so that a transport which somebody keeps
-holds on to an address and a reason, to what a traffic log has kept, and to nothing else.
+holds on to an address and a reason, to its factory, to what a traffic log has kept, and to
+nothing else.
 """
 
 from __future__ import annotations

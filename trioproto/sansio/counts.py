@@ -35,7 +35,8 @@ class Statistics:
             limit after the PROXY header refused is in ``accepted`` and
             ``closed`` as well.
         errors: errors in user code, by the name of the exception's class.
-        limits: how often each limit was reached.
+        limits: how often it was told that a limit is reached: once in
+            ``alarm_interval`` seconds at most.
         drained: connections that were open when a drain began, by how they ended:
             ``finished``, ``cancelled``, ``aborted``.
         slow_callbacks: how often a callback has kept everything else waiting.

@@ -108,7 +108,7 @@ class Settings:
     callback_timeout: float | None = None
     """Seconds that an async callback may run; off, since only the user knows."""
     slow_callback: float | None = 0.1
-    """Seconds that user code may keep the whole program waiting, before that is told."""
+    """Seconds that a callback may keep the whole program waiting before that is told, from 5 ms on."""
     max_age: float | None = None
     """Seconds after which a connection is drained, alone, with the times of a drain."""
     drain_grace: float = 15
