@@ -108,7 +108,7 @@ class Settings:
     callback_timeout: float | None = None
     """Seconds that an async callback may run; off, since only the user knows."""
     slow_callback: float | None = 0.1
-    """Seconds that a callback may keep the whole program waiting before that is told, from 5 ms on."""
+    """Seconds, from 0.005, that a callback may keep everything waiting before that is told."""
     max_age: float | None = None
     """Seconds after which a connection is drained, alone, with the times of a drain."""
     drain_grace: float = 15
