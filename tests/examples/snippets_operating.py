@@ -70,4 +70,4 @@ async def empty_slowly(server: Server[Echo]) -> None:
         await server.wait_connections("<=", 2)
     report = await server.drain(grace=5)
     for each in report.connections:
-        print(each.peer, each.ended, each.reason)
+        print(each.peer, each.ended, repr(each.reason))

@@ -258,7 +258,8 @@ def talking(protocol: Protocol, version: str | None = None, **options: Any) -> T
 
 def one_warning(caplog: pytest.LogCaptureFixture) -> str:
     """Return the one line that was logged: a warning of ours, without a traceback."""
-    (record,) = caplog.records
+    records = [each for each in caplog.records if not each.getMessage().endswith("is reached")]
+    (record,) = records  # that of a limit is another matter
     assert record.name == "trioproto"
     assert record.levelno == logging.WARNING
     assert record.exc_info is None
