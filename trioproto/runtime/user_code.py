@@ -92,9 +92,11 @@ class UserCode:
 
         Each is awaited as ``await`` does it, but that what it did is looked
         after only when it waits: most callbacks write last of all, and what
-        follows their end sends it, without a turn of the flusher's.
+        follows their end sends it, without a turn of the flusher's. The clock is
+        looked at once for each stretch without a wait.
         """
         connection = self.connection
+        began_at = perf_counter()
         while waiting is not None:
             step: Callable[[Any], Any] = waiting.send
             value: Any = None
@@ -102,7 +104,6 @@ class UserCode:
             returned = False
             connection.tell = False
             while True:
-                began_at = perf_counter()
                 try:
                     trap = call_user(step, value)
                 except StopIteration as stop:
@@ -113,19 +114,23 @@ class UserCode:
                     value = None  # it may be what was thrown in: no cycle with our frame
                     self._callback_raised(exc)
                     break
-                finally:
-                    if perf_counter() - began_at > NOTICEABLE:
-                        self.step_took(perf_counter() - began_at)
                 self._callback_waits()
+                took = perf_counter() - began_at
+                if took > NOTICEABLE:
+                    self.step_took(took)
                 try:
                     value = yield trap
                     step = waiting.send
                 except BaseException as exc:
                     step, value = waiting.throw, exc
+                began_at = perf_counter()
                 connection.tell = False
             if returned:
                 connection.callback_returned(result)
             waiting = connection.take_pending()
+        took = perf_counter() - began_at
+        if took > NOTICEABLE:
+            self.step_took(took)
 
     def _callback_waits(self) -> None:
         """Have what a callback has done so far looked after."""
