@@ -212,13 +212,13 @@ async def test_whoever_is_cancelled_at_whatever_step_takes_nothing(
     admission = Admission(Factory(**{"max_connections": 1, **settings}))
     slot = admission.try_slot(handshake=True)
     assert slot is not None
-    slot.used()
+    slot.used(None)
 
     async def come_and_wait() -> None:
         waiting = await slot_of(admission, handshake=True)
         async with waiting:
             await waiting.wait()
-            waiting.used()
+            waiting.used(None)
             await trio.sleep_forever()
 
     async with trio.open_nursery() as nursery:
@@ -257,7 +257,7 @@ async def test_when_all_is_over_nobody_waits(settings: dict[str, Any], suspended
     admission = Admission(Factory(**{"max_connections": 1, **settings}))
     slot = admission.try_slot(handshake=True)
     assert slot is not None
-    slot.used()
+    slot.used(None)
     if suspended:
         admission.suspend()
     with trio.fail_after(5):
@@ -286,7 +286,7 @@ async def test_who_waits_for_the_rate_or_a_resumption_holds_no_place(
 
     async def come() -> None:
         slot = await slot_of(admission)
-        slot.used()
+        slot.used(None)
         seen.append(int(admission.places.borrowed_tokens))
 
     async with trio.open_nursery() as nursery:
@@ -327,5 +327,5 @@ async def test_when_all_is_over_who_is_queued_comes_in_at_any_rate() -> None:
             admission.turn_away()
         slot = admission.try_slot()
         assert slot is not None
-        slot.used()
+        slot.used(None)
     assert admission.try_slot() is None

@@ -168,7 +168,7 @@ def come_in(admission: Admission, tries: int) -> int:
     for _ in range(tries):
         slot = admission.try_slot()
         if slot is not None:
-            slot.used()
+            slot.used(None)
             number += 1
     return number
 
@@ -204,7 +204,7 @@ async def test_those_who_wait_come_in_in_their_order(autojump_clock: MockClock) 
     async def come(number: int) -> None:
         slot = await admission.wait_slot()
         assert slot is not None
-        slot.used()
+        slot.used(None)
         admitted.append((number, trio.current_time()))
 
     async with trio.open_nursery() as nursery:

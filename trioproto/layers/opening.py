@@ -27,6 +27,11 @@ class Opening:
     layers: Callable[[], tuple[Layer, ...]] | None = None
     server_side: bool = True
 
+    @property
+    def proxied(self) -> bool:
+        """Whether only a PROXY header says who the peer is."""
+        return self.trusted is not None
+
 
 PLAIN = Opening()
 """Nothing: the protocol hears of the connection at once."""

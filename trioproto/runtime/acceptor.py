@@ -85,13 +85,14 @@ class Doorman:
         """Start the connection's task on an accepted socket."""
         driver = PollDriver(self.scope, poller, sock)
         self.nursery.start_soon(driver.run, peer, local, opening, slot)
-        slot.used()
+        slot.used(None if opening.proxied else peer)
 
     def admit_stream(self, stream: trio.abc.Stream, opening: Opening, slot: Slot) -> None:
         """Start the connection's task on an accepted stream."""
         driver = StreamDriver(self.scope, stream)
-        self.nursery.start_soon(driver.run, *stream_addresses(stream), opening, slot)
-        slot.used()
+        peer, local = stream_addresses(stream)
+        self.nursery.start_soon(driver.run, peer, local, opening, slot)
+        slot.used(None if opening.proxied else peer)
 
 
 class SocketAcceptor:

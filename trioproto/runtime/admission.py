@@ -173,7 +173,7 @@ class Admission:
                 await slot.take_place()
                 if self._may_come_in():
                     return
-                slot.exempt()
+                slot.give_place_back()
 
     async def _wait_for_more_than_a_place(self) -> None:
         """Wait until the rate lets one come in, and the server is not suspended."""
@@ -239,7 +239,7 @@ class Admission:
     def _count_peers(self) -> None:
         """Count all anew, because what makes one peer of them has changed."""
         self.peers.clear()
-        for slot in self.places.statistics().borrowers:
+        for slot in {*self.places.statistics().borrowers, *self.waiting}:
             assert isinstance(slot, CountedSlot)
             slot.count_peer_anew()
 

@@ -170,13 +170,13 @@ class Arrivals(Files):
         return await self._receive_header(peer, opening.trusted)
 
     def _let_in(self, peer: Address, local: Address, opening: Opening) -> None:
-        """Count the connection as its peer's, or see that it is refused.
+        """Count the connection as its peer's, now that this is known, or see that it is refused.
 
         Raises:
             ConnectionRefused: it is, without a word.
         """
         slot = self._slot
-        if slot.refused is None:
+        if opening.proxied and slot.refused is None:
             slot.claim(peer)
             if slot.refused is not None:
                 self.factory._monitor.refused(peer, local, slot.refused)

@@ -170,12 +170,12 @@ class Factory(PureFactory[P]):  # noqa: D101
                 slot.release()
             await close_at_once(stream, self.settings.cleanup_timeout)
             return
+        peer, local = stream_addresses(stream)
         try:
-            slot.used()  # in which user code may be called
+            slot.used(peer)  # in which user code may be called
         except BaseException:
             slot.release()
             raise
-        peer, local = stream_addresses(stream)
         await StreamDriver(scope, stream).run(peer, local, opening, slot)
 
 

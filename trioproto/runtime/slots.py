@@ -43,8 +43,8 @@ class Slot:
     def turn_away(self) -> None:
         """Wait no longer, and be refused, if the place has not been had yet."""
 
-    def used(self) -> None:
-        """Take it that a connection has been accepted for it."""
+    def used(self, peer: Address | None) -> None:
+        """Take it that a connection has been accepted for it, whose *peer* may be known."""
 
     def claim(self, peer: Address) -> None:
         """Count the connection as its peer's; it is ``refused`` then if that has too many."""
@@ -68,6 +68,7 @@ class CountedSlot(Slot):
 
     __slots__ = (
         "_admission",
+        "_comes_in",
         "_group",
         "_has_place",
         "_peer",
@@ -78,6 +79,7 @@ class CountedSlot(Slot):
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
+        self._comes_in = False
         self._has_place = False
         self._shakes_hands = False
         self._peer: Address | None = None
@@ -114,10 +116,16 @@ class CountedSlot(Slot):
         self._admission.refusals += 1
         self.silent = self._admission.refusals > REFUSALS
 
-    def used(self) -> None:
-        """Have a connection that was not refused counted."""
+    def used(self, peer: Address | None) -> None:
+        """Have a connection counted that is not refused."""
+        if peer is not None and self.refused is None:
+            self.claim(peer)
         if self.refused is None:
-            self._admission.accepted()
+            self._come_in()
+
+    def _come_in(self) -> None:
+        self._comes_in = True
+        self._admission.accepted()
 
     def claim(self, peer: Address) -> None:
         """Count the connection as its peer's, or be refused."""
@@ -125,7 +133,8 @@ class CountedSlot(Slot):
         group = self._admission.group_of(peer)
         if self._admission.is_full(group):
             self._admission.reached("max_per_peer")
-            self._admission.not_let_in()
+            if self._comes_in:
+                self._admission.not_let_in()
             self.refuse("max_per_peer")
         else:
             self._group = self._admission.peer_came(group)
@@ -141,11 +150,15 @@ class CountedSlot(Slot):
             self._shakes_hands = False
             self._admission.handshakes.release_on_behalf_of(self)
 
-    def exempt(self) -> None:
-        """Give back all that counts connections."""
+    def give_place_back(self) -> None:
+        """Have no place among the connections any more."""
         if self._has_place:
             self._has_place = False
             self._admission.places.release_on_behalf_of(self)
+
+    def exempt(self) -> None:
+        """Give back all that counts connections."""
+        self.give_place_back()
         if self._group is not None:
             self._admission.peer_left(self._group)
             self._group = None
@@ -173,11 +186,13 @@ class WaitingSlot(CountedSlot):
         self._scope = trio.CancelScope()
         admission.waiting.add(self)
 
-    def used(self) -> None:
-        """Count nothing: who waits has not come in."""
+    def _come_in(self) -> None:
+        """Count nothing yet: who waits has not come in."""
 
     async def wait(self) -> None:
         """Wait for the place, for a time; be refused after it."""
+        if self.refused is not None:
+            return
         admission = self._admission
         self._scope.deadline = trio.current_time() + (admission.settings.refuse_after or 0)
         with self._scope:
@@ -186,7 +201,7 @@ class WaitingSlot(CountedSlot):
         if self._scope.cancelled_caught:
             self.refuse(self._limit)
         else:
-            admission.accepted()
+            super()._come_in()
 
     def turn_away(self) -> None:
         """Wait no longer: be refused."""
