@@ -8,6 +8,7 @@ from trio.testing import MockClock
 
 from tests.behaviour.drivers import MORE_THAN_FITS, SERVED, SERVED_OR_HARNESS, Connecting
 from tests.behaviour.recorder import Recorder
+from trioproto import Protocol
 from trioproto.errors import ConnectionAborted, ConnectionDone, ConnectionLost, ServerDraining
 from trioproto.framing import LineReceiver
 
@@ -307,3 +308,43 @@ async def test_a_peer_that_does_not_read_cannot_hold_a_drain(
         assert type(protocol.reason) is ServerDraining
         _, ending = await peer.receive_all()
         assert ending == "reset"
+
+
+class Works(Protocol):
+    """Takes its time for each chunk, and notes what is kept for it meanwhile."""
+
+    def __init__(self) -> None:
+        self.go_on = trio.Event()
+        self.received = 0
+        self.most_kept = 0
+        self.quiesced_after = 0
+
+    async def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        await self.go_on.wait()
+        kept = self.transport._input  # type: ignore[attr-defined]
+        self.most_kept = max(self.most_kept, sum(map(len, kept or ())))
+
+    def quiesce(self) -> None:
+        self.quiesced_after = self.received
+        self.transport.close()
+
+
+@pytest.mark.drivers("poll", "tls")
+@pytest.mark.parametrize("chunks", [1, 5, 14])
+async def test_what_the_kernel_has_is_delivered_a_chunk_at_a_time(
+    connect: Connecting, chunks: int
+) -> None:
+    """Each is read when the one before has been worked on, so no more than one is kept."""
+    protocol = Works()
+    size = 1024
+    async with connect(protocol, read_size=size) as peer:
+        await peer.send(b"x")
+        await peer.settle()
+        await peer.send(bytes(chunks * size))
+        await peer.settle()
+        await peer.service.start_drain()
+        protocol.go_on.set()
+        await peer.receive_all()
+        assert protocol.quiesced_after >= chunks * size
+        assert protocol.most_kept <= 17 * 1024  # a TLS record

@@ -126,7 +126,7 @@ class BaseDriver(Arrivals):
         if rest:
             connection.feed(rest, self.time())
         if self.scope.draining:
-            heard = b"".join(self.read_rest()) if connection.state is State.OPENING else b""
+            heard = self.read_more() if connection.state is State.OPENING else b""
             if heard:
                 connection.feed(heard, self.time())
             connection.drain()
@@ -254,9 +254,9 @@ class BaseDriver(Arrivals):
         self._patience -= 1
         return True
 
-    def read_rest(self) -> list[bytes]:
+    def read_more(self) -> bytes:
         """Return what can be read without waiting: nothing, in general."""
-        return []
+        return b""
 
     def getsockopt(self, level: int, option: int, buffersize: int = 0) -> int | bytes:
         """Read an option of the socket."""

@@ -49,9 +49,9 @@ class EndedDriver:
     def offer(self) -> None:
         """Send nothing."""
 
-    def read_rest(self) -> list[bytes]:
+    def read_more(self) -> bytes:
         """Return nothing."""
-        return []
+        return b""
 
     def start_soon(self, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
         """Start nothing."""

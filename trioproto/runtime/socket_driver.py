@@ -38,8 +38,6 @@ _AT_ONCE = 512 * 1024
 """Bytes that go through layers, which takes time, in one turn."""
 _EARLY = 4096
 """Bytes read at once before the protocol is built."""
-_REST_READS = 16
-"""Reads of ``read_size`` with which a drain empties the kernel's buffer."""
 _FILE_ERRORS = {errno.EIO, errno.EISDIR, errno.EBADF, errno.ENOMEM, errno.EACCES}
 """What ``sendfile`` reports of the file; the rest concerns the socket."""
 _FILE_CHUNK = 1024 * 1024
@@ -106,18 +104,15 @@ class SocketDriver(BaseDriver):
         else:
             connection.feed_eof()
 
-    def read_rest(self) -> list[bytes]:
-        """Return what the kernel has received, up to a limit."""
-        size = self.connection.settings.read_size
-        chunks: list[bytes] = []
+    def read_more(self) -> bytes:
+        """Return what the kernel has received, at most ``read_size`` of it."""
         try:
-            while len(chunks) < _REST_READS and (data := self._socket.recv(size)):
-                chunks.append(data)
+            return self._socket.recv(self.connection.settings.read_size)
         except BlockingIOError:
             pass
         except OSError as exc:
             self.connection.lost(exc)
-        return chunks
+        return b""
 
     def _input_ended(self, error: OSError | None) -> None:
         """Take the end of input, or the loss, that the shortcut has met."""

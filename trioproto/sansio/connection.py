@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from trioproto.sansio.layer import Layer
     from trioproto.sansio.settings import Settings
 
+_REST_READS = 16
+"""Reads with which a drain empties the kernel's buffer, before ``quiesce``."""
+
 
 class Connection(Timed):
     """The state of one connection; see the module for the contract.
@@ -51,7 +54,7 @@ class Connection(Timed):
         made: whether ``connection_made`` was called.
     """
 
-    __slots__ = ("_next", "_rest_read", "made")
+    __slots__ = ("_next", "_reads_left", "made")
 
     def __init__(
         self,
@@ -66,7 +69,7 @@ class Connection(Timed):
         super().__init__(protocol, owner, driver, settings, peer, local, layers)
         self.made = False
         self._next: Protocol | None = None
-        self._rest_read = False
+        self._reads_left = _REST_READS
 
     # What the driver tells us
 
@@ -229,13 +232,8 @@ class Connection(Timed):
                 self._call(self.protocol.data_received, self._take_input())
                 return True
         if held & holds.DRAINING and not (self._quiesced or held & holds.HANDSHAKING):
-            if not self._rest_read and not held & holds.NO_DELIVERY and not self._eof:
-                self._rest_read = True
-                for data in self._driver.read_rest():
-                    self.bytes_received += len(data)
-                    data = data if self.layer is None else self.decode(data)
-                    if data:
-                        self._hold_input(data)
+            if self._reads_left and not held & holds.NO_DELIVERY and not self._eof:
+                self._read_rest()
                 return True
             if not self._undelivered():
                 self._quiesced = True
@@ -247,6 +245,16 @@ class Connection(Timed):
                 self._deliver_eof()
             return True
         return False
+
+    def _read_rest(self) -> None:
+        """Read on in a drain, a chunk at a time, until the kernel has no more or it is enough."""
+        data = self._driver.read_more()
+        self._reads_left = self._reads_left - 1 if data else 0
+        self.bytes_received += len(data)
+        if data and self.layer is not None:
+            data = self.decode(data)
+        if data:
+            self._hold_input(data)
 
     def _deliver_eof(self) -> None:
         """Tell the protocol of the peer's end, or end, if the stream was only cut."""

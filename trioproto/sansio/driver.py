@@ -56,8 +56,8 @@ class Driver(Protocol):
         """Send at once what can be sent without waiting; call nothing back."""
         ...
 
-    def read_rest(self) -> list[bytes]:
-        """Return what has arrived and can be read without waiting, in order."""
+    def read_more(self) -> bytes:
+        """Return some of what has arrived and can be read without waiting; ``b""``: nothing."""
         ...
 
     def start_soon(self, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:

@@ -276,9 +276,9 @@ class Harness(Generic[P]):
         """Send what the window allows."""
         self._open.output_tried(self._send(), self._now)
 
-    def read_rest(self) -> list[bytes]:
+    def read_more(self) -> bytes:
         """Return nothing: what was fed has been taken already."""
-        return []
+        return b""
 
     def start_soon(
         self, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]
