@@ -362,3 +362,15 @@ async def test_what_one_callback_writes_to_many_counts_at_once(serving: Serving)
         await service.settle()
         assert most
         assert max(most) <= 1_000_000 + 3 * size * 8
+
+
+@pytest.mark.drivers("poll", "tls")
+async def test_what_the_kernel_takes_at_once_does_not_count(serving: Serving) -> None:
+    """A large reply to a peer that reads is no reason to abort anybody."""
+    size = 1_000_000
+    protocol = Recorder(data_received=lambda self: self.transport.write(bytes(size)))
+    factory = Factory(lambda: protocol, max_buffered_total=size // 2)
+    async with serving(factory) as service:
+        peer = await service.connect()
+        await peer.send(b"now")
+        assert await peer.receive_exactly(size) == bytes(size)

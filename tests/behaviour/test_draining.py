@@ -348,3 +348,44 @@ async def test_what_the_kernel_has_is_delivered_a_chunk_at_a_time(
         await peer.receive_all()
         assert protocol.quiesced_after >= chunks * size
         assert protocol.most_kept <= 17 * 1024  # a TLS record
+
+
+class Replies(Works):
+    """Answers each chunk with more than ``high_water``, or pauses for a moment."""
+
+    pauses = False
+
+    async def data_received(self, data: bytes) -> None:
+        if not self.received:
+            await self.go_on.wait()
+        self.received += len(data)
+        if self.pauses and self.received > 1:  # in what the drain has read, not before
+            self.transport.pause_reading()
+            self.transport.start_soon(self.resume)
+        else:
+            self.transport.write(bytes(4 * len(data)))
+
+    async def resume(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.transport.resume_reading()
+
+
+class Pauses(Replies):
+    pauses = True
+
+
+@pytest.mark.drivers("poll", "tls")
+@pytest.mark.parametrize("make", [Replies, Pauses])
+async def test_answers_that_are_many_or_a_pause_do_not_end_the_reading_of_the_rest(
+    connect: Connecting, make: type[Replies]
+) -> None:
+    protocol = make()
+    async with connect(protocol, read_size=4096, high_water=1024, low_water=0) as peer:
+        await peer.send(b"x")
+        await peer.settle()
+        await peer.send(bytes(40_000))
+        await peer.settle()
+        await peer.service.start_drain()
+        protocol.go_on.set()
+        await peer.receive_all()
+        assert protocol.quiesced_after == 40_001

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,8 @@ from typing import IO, Self, cast
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE = 30  # seconds; only reached when something is broken
+# Of a line of the log: a limit was reached on purpose, or the machine was busy with something else.
+HARMLESS = re.compile(r"the limit of \d+ is reached$| kept the whole program waiting for ")
 
 
 class Program:
@@ -101,7 +104,7 @@ class Example(Program):
 def example(name: str, *arguments: str) -> Iterator[Example]:
     """Run an example; after the body it must end well.
 
-    It may only have told of its drain, and warned of a limit that was reached.
+    It may only have told of its drain, and warned of what is `HARMLESS`.
     """
     program = Example(name, *arguments)
     try:
@@ -110,7 +113,7 @@ def example(name: str, *arguments: str) -> Iterator[Example]:
             program.signal(signal.SIGTERM)
         status, out, err = program.finish()
         assert status == 0
-        assert [each for each in err.splitlines() if not each.endswith("is reached")] == []
+        assert [each for each in err.splitlines() if not HARMLESS.search(each)] == []
         assert [each for each in out.splitlines() if not each.startswith("drain")] == []
     finally:
         program.discard()

@@ -6,59 +6,50 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import TextIO
+from contextlib import suppress
+
+import pytest
 
 from trioproto.runtime.telling import Teller
 
-
-@contextmanager
-def pipe() -> Iterator[tuple[int, TextIO]]:
-    """Both ends of one."""
-    reader, writer = os.pipe()
-    with open(writer, "w") as file:
-        try:
-            yield reader, file
-        finally:
-            with suppress(OSError):
-                os.close(reader)
+PROGRAM = """
+import sys
+from trioproto.runtime.telling import Teller
+sys.stdin.readline()
+Teller(sys.stdout).say(*sys.argv[1:])
+"""
 
 
-def test_lines_are_said_at_once() -> None:
-    with pipe() as (reader, file):
-        Teller(file).say("one", "two")
-        assert os.read(reader, 100) == b"one\ntwo\n"
+def run(stdout: int, *lines: str, encoding: str = "utf-8") -> subprocess.Popen[bytes]:
+    """Have a program say *lines*, once it has read one."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *lines],
+        stdin=subprocess.PIPE,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
 
 
-def test_a_stream_that_is_no_file_of_the_systems_takes_them_too() -> None:
+def ends_well(process: subprocess.Popen[bytes]) -> bytes:
+    out, err = process.communicate(b"go\n", timeout=20)
+    assert (process.returncode, err) == (0, b"")
+    return out
+
+
+def test_lines_are_said() -> None:
+    assert ends_well(run(subprocess.PIPE, "one", "two")) == b"one\ntwo\n"
+
+
+def test_what_the_encoding_does_not_have_is_escaped() -> None:
+    out = ends_well(run(subprocess.PIPE, "caf\xe9", "two", encoding="ascii"))
+    assert out == b"caf\\xe9\ntwo\n"
+
+
+def test_a_stream_that_is_no_standard_one_takes_them_too() -> None:
     text = io.StringIO()
     Teller(text).say("one", "two")
     assert text.getvalue() == "one\ntwo\n"
-
-
-def test_what_would_have_to_wait_is_left_out() -> None:
-    with pipe() as (reader, file):
-        os.set_blocking(file.fileno(), False)
-        filled = 0
-        with suppress(BlockingIOError):
-            while True:
-                filled += os.write(file.fileno(), bytes(4096))
-        os.set_blocking(file.fileno(), True)
-        teller = Teller(file)
-        teller.say("nobody reads this")
-        while filled:
-            filled -= len(os.read(reader, 65536))
-        teller.say("somebody reads this")
-        assert os.read(reader, 100) == b"somebody reads this\n"
-
-
-def test_when_the_reader_has_gone_nothing_more_is_said_and_nothing_fails() -> None:
-    with pipe() as (reader, file):
-        os.close(reader)
-        teller = Teller(file)
-        teller.say("one", "two")
-        teller.say("three")
 
 
 def test_a_closed_stream_is_no_error() -> None:
@@ -67,31 +58,44 @@ def test_a_closed_stream_is_no_error() -> None:
     Teller(text).say("one")
 
 
-def test_a_program_whose_reader_has_gone_ends_with_status_zero() -> None:
-    code = """
-import sys
-from trioproto.runtime.telling import Teller
-sys.stdin.readline()
-Teller(sys.stdout).say("one")
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        assert process.stderr
-        process.stdout.close()
-        process.stdin.write(b"go\n")
-        process.stdin.close()
-        assert process.wait(timeout=20) == 0
-        assert process.stderr.read() == b""
+def test_what_would_have_to_wait_is_left_out() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(4096))
+    os.set_blocking(writer, True)
+    ends_well(run(writer, "nobody reads this"))
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        assert pipe.read().strip(b"\0") == b""
+
+
+def test_when_the_reader_has_gone_nothing_is_said_and_nothing_fails() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ends_well(run(writer, "one", "two"))
+    os.close(writer)
 
 
 def test_a_full_disk_is_no_error() -> None:
-    with open("/dev/full", "w") as full:
-        teller = Teller(full)
-        teller.say("one")
-        teller.say("two")
+    full = os.open("/dev/full", os.O_WRONLY)
+    ends_well(run(full, "one", "two"))
+    os.close(full)
+
+
+def test_what_the_program_prints_itself_still_arrives(capfd: pytest.CaptureFixture[str]) -> None:
+    """Also after a line of ours that could not be said."""
+    code = """
+import sys
+from trioproto.runtime.telling import Teller
+Teller(sys.stdout).say("caf\\xe9")
+print("after")
+"""
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=True,
+        timeout=20,
+    )
+    assert capfd.readouterr().out == "caf\\xe9\nafter\n"

@@ -31,7 +31,7 @@ async def test_listeners_are_told_of_when_they_start_and_when_they_stop() -> Non
 
 async def test_a_listener_starts_before_its_first_connection_and_stops_in_a_drain() -> None:
     heard: list[Event] = []
-    factory = Factory(Greeter)
+    factory = Factory(Greeter, slow_callback=None)
     factory.subscribe(heard.append)
     async with open_server(factory, LOOPBACK) as server:
         peer = dial(server.addresses[0])
@@ -56,7 +56,7 @@ async def test_a_server_that_is_cancelled_tells_of_its_listeners_end() -> None:
 
 async def test_a_subscription_by_the_server_is_one_to_its_factory() -> None:
     heard: list[Event] = []
-    async with open_server(Factory(Greeter), LOOPBACK) as server:
+    async with open_server(Factory(Greeter, slow_callback=None), LOOPBACK) as server:
         await settle()
         with server.subscribe(heard.append):
             peer = dial(server.addresses[0])

@@ -413,3 +413,65 @@ async def test_so_many_handles_wait_as_the_backlog_says(autojump_clock: MockCloc
             await peers[before].aclose()
             assert await greeted(peers[after])
         await peers[2].aclose()
+
+
+async def test_a_newcomer_in_the_moment_when_places_come_free_is_not_forgotten(
+    autojump_clock: MockClock,
+) -> None:
+    """Two leave at once, and one comes: it gets a place, or waits its time, as any other."""
+    for _ in range(10):
+        factory = Factory(
+            Greeter, max_connections=2, refuse_after=PATIENCE, refusal=REFUSAL, idle_timeout=None
+        )
+        async with open_server(factory, LOOPBACK, grace=0, force=0) as server:
+            first = [dial(server.addresses[0]) for _ in range(2)]
+            await settle()
+            waiting = [dial(server.addresses[0]) for _ in range(5)]
+            await settle()
+            for member in server.connections:
+                member.transport.abort()
+            late = dial(server.addresses[0])
+            await settle()
+            assert not admission_of(factory)._in_kernel
+            await trio.sleep(PATIENCE + 2)
+            assert late.take() in (b"hello", REFUSAL)
+            for peer in (*first, *waiting, late):
+                peer.discard()
+
+
+async def test_who_waits_for_the_rate_only_comes_in_at_a_drain(autojump_clock: MockClock) -> None:
+    """As those do who are still in the kernel's queue."""
+    factory = Factory(Greeter, max_accept_rate=1, refuse_after=60, refusal=REFUSAL)
+    async with open_server(factory, LOOPBACK) as server:
+        peers = [dial(server.addresses[0]) for _ in range(3)]
+        await settle()
+        assert held(admission_of(factory)).waiting == 2
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.drain)
+            for peer in peers:
+                assert await ends(peer) == (b"hello", "eof")
+                await peer.aclose()
+
+
+async def test_a_cancellation_while_a_handle_waits_comes_as_itself() -> None:
+    factory = Factory(Greeter, max_connections=1, refuse_after=60)
+    async with factory, trio.open_nursery() as nursery:
+        peer, stream = stream_pair()
+        nursery.start_soon(factory.handle, stream)
+        assert await greeted(peer)
+        raised: list[BaseException] = []
+
+        async def wait() -> None:
+            _, stream = stream_pair()
+            try:
+                await factory.handle(stream)
+            except BaseException as exc:
+                raised.append(exc)
+                raise
+
+        async with trio.open_nursery() as inner:
+            inner.start_soon(wait)
+            await settle()
+            inner.cancel_scope.cancel()
+        assert [type(exc) for exc in raised] == [trio.Cancelled]
+        nursery.cancel_scope.cancel()

@@ -118,19 +118,23 @@ class Admission:
             slot = self.try_slot(handshake=handshake)
             if slot is not None or self._over:
                 return slot
+            settings = self.settings
+            patient = settings.at_limit == "wait" and settings.refuse_after is None
             limit = self._limit_in_the_way(handshake=handshake)
             if limit is not None:
                 self.reached(limit)
-                settings = self.settings
-                room = settings.backlog
                 if settings.at_limit == "refuse":
                     return self._refused(limit)
                 if settings.refuse_after is not None:
-                    if len(self.waiting) < room:
+                    if len(self.waiting) < settings.backlog:
                         return WaitingSlot(self, limit, handshake=handshake)
                     return self._refused(limit)
-                if accepted and len(self._in_kernel) >= room:
+                if accepted and len(self._in_kernel) >= settings.backlog:
                     return self._refused(limit)
+            elif not patient:
+                # Those who have got their places are on their way in: in a moment it is clear.
+                await trio.lowlevel.checkpoint()
+                continue
             slot = await self._wait(handshake=handshake)
             if slot is not None:
                 return slot
@@ -277,6 +281,11 @@ class Admission:
         self._suspended.set()
         self._suspended = None
         return True
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody is to wait any more."""
+        return self._over
 
     def turn_away(self) -> None:
         """Let nobody wait any more: those who do are refused, or get a place that is none."""

@@ -12,6 +12,7 @@ import trio
 
 from trioproto.runtime.arriving import Arrival
 from trioproto.runtime.files import Files
+from trioproto.runtime.groups import ungrouped
 from trioproto.runtime.refusal import RefusingFactory, has_words
 from trioproto.runtime.slots import UNCOUNTED
 from trioproto.sansio.errors import (
@@ -89,10 +90,11 @@ class Arrivals(Files):
         if not slot.waits:
             return
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._give_up_if_reset, slot)
-                await slot.wait()
-                nursery.cancel_scope.cancel()
+            with ungrouped():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._give_up_if_reset, slot)
+                    await slot.wait()
+                    nursery.cancel_scope.cancel()
         except BaseException:
             await self._close(reset=True)
             raise

@@ -198,10 +198,18 @@ class WaitingSlot(CountedSlot):
         with self._scope:
             await admission.take(self, handshake=self._handshake)
         admission.waiting.discard(self)
-        if self._scope.cancelled_caught:
+        if self._scope.cancelled_caught and not (admission.over and self._takes_what_is_free()):
             self.refuse(self._limit)
         else:
             super()._come_in()
+
+    def _takes_what_is_free(self) -> bool:
+        """Take a place at the end of all waiting, as those do who come from the queue."""
+        try:
+            self.take_nowait(handshake=self._handshake and not self._shakes_hands)
+        except trio.WouldBlock:
+            return False
+        return True
 
     def turn_away(self) -> None:
         """Wait no longer: be refused."""

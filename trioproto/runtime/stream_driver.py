@@ -315,19 +315,19 @@ class StreamDriver(BaseDriver):
 
     async def _close(self, *, reset: bool) -> None:
         stream = self._stream
-        with shielded(self.factory.settings.cleanup_timeout):
-            try:
+        try:
+            with shielded(self.factory.settings.cleanup_timeout):
                 if reset and isinstance(stream, trio.SocketStream):
                     reset_on_close(stream)
                 if reset or self.can_write_eof:
                     await trio.aclose_forcefully(stream)
                 else:
                     await stream.aclose()
-            except _BROKEN:
-                pass
-            except Exception as exc:
-                # Whatever it is, ``connection_lost`` is to be called.
-                self._report_unexpected(exc)
+        except _BROKEN:
+            pass
+        except Exception as exc:
+            # Whatever it is, ``connection_lost`` is to be called.
+            self._report_unexpected(exc)
 
     # The socket, if there is one
 

@@ -4,45 +4,49 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 from typing import TextIO
 
 
 class Teller:
-    """Says lines on a stream, as long as there is somebody to take them.
+    """Says lines on a stream, as far as somebody takes them.
 
-    A line that would have to wait, because nobody reads the pipe, is left out.
-    When the stream is broken nothing more is said.
+    Lines go past the stream's buffer, so that nothing of ours is left in it: what
+    the program itself has printed and not flushed may come later. A line that
+    would have to wait, because nobody reads the pipe, is left out, and so is one
+    that cannot be written at all.
     """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
-        self._broken = False
 
     def say(self, *lines: str) -> None:
         """Say each of *lines*, shorter than 4 KiB, at once or not at all."""
+        fd = self._descriptor()
         for line in lines:
-            if not self._broken and self._takes_more():
-                try:
+            try:
+                if fd is None:
                     print(line, file=self._file, flush=True)
-                except (OSError, ValueError):
-                    self._broken = True
-                    self._forget()
+                elif _takes_more(fd):
+                    os.write(fd, self._encoded(line))
+            except (OSError, ValueError):
+                return  # it is gone, or full
 
-    def _takes_more(self) -> bool:
-        """Whether the stream takes a line without waiting, as far as can be told."""
+    def _descriptor(self) -> int | None:
+        """Return the descriptor of a standard stream that nobody has replaced."""
+        if self._file is not sys.__stdout__ and self._file is not sys.__stderr__:
+            return None
         try:
-            poll = select.poll()
-            poll.register(self._file.fileno(), select.POLLOUT)
-            return bool(poll.poll(0))
-        except (AttributeError, OSError, ValueError):
-            return True  # it is no file of the system's
-
-    def _forget(self) -> None:
-        """Drop what is left in the buffer: at exit it would be an error, and status 120."""
-        try:
-            fd = self._file.fileno()
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, fd)
-            os.close(nowhere)
+            return self._file.fileno()
         except (OSError, ValueError):
-            pass
+            return None
+
+    def _encoded(self, line: str) -> bytes:
+        return (line + "\n").encode(self._file.encoding or "utf-8", "backslashreplace")
+
+
+def _takes_more(fd: int) -> bool:
+    """Whether a pipe has room for a line; files and terminals always have."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(0))

@@ -232,7 +232,7 @@ class Connection(Timed):
                 self._call(self.protocol.data_received, self._take_input())
                 return True
         if held & holds.DRAINING and not (self._quiesced or held & holds.HANDSHAKING):
-            if self._reads_left and not held & holds.NO_DELIVERY and not self._eof:
+            if self._reads_on():
                 self._read_rest()
                 return True
             if not self._undelivered():
@@ -245,6 +245,20 @@ class Connection(Timed):
                 self._deliver_eof()
             return True
         return False
+
+    def _reads_on(self) -> bool:
+        """Whether to read more in a drain, to be delivered before ``quiesce``.
+
+        Full output, or a pause that came with what was read here, does not mean that
+        the rest is not wanted: one chunk is read ahead then, and waits.
+        """
+        if not self._reads_left or self._eof:
+            return False
+        stopped = self.holds & holds.NO_DELIVERY
+        if not stopped:
+            return True
+        begun = self._reads_left < _REST_READS
+        return (begun or stopped == holds.HIGH_WATER) and not self._undelivered()
 
     def _read_rest(self) -> None:
         """Read on in a drain, a chunk at a time, until the kernel has no more or it is enough."""

@@ -409,6 +409,8 @@ class Transport(Books):
             if not self.may_write:
                 return
         outbound.append(data)
+        if self.buffered > OFFER_SIZE:
+            self._driver.offer()  # only what the kernel does not take counts
         self.count_output()
         self.note_change()
 
