@@ -46,7 +46,7 @@ class EndedDriver:
     def changed(self) -> None:
         """Take no turn."""
 
-    def offer(self) -> None:
+    def offer(self, *, one_turn: bool = False) -> None:
         """Send nothing."""
 
     def read_more(self) -> bytes:

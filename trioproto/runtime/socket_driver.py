@@ -172,12 +172,12 @@ class SocketDriver(BaseDriver):
             return False
         return self.deadline_entry is not None or not connection.timed
 
-    def offer(self) -> None:
-        """Send what the kernel takes."""
+    def offer(self, *, one_turn: bool = False) -> None:
+        """Send what the kernel takes; of much that goes through layers a part, or *one_turn*'s."""
         connection = self.connection
         if connection.state < State.ENDED:
             self._blocked = False
-            full = connection.buffered > connection.settings.max_buffered
+            full = not one_turn and connection.buffered > connection.settings.max_buffered
             self._flush(inf if full else self._at_once)
             if connection.buffered or connection.closing:
                 connection.note_change()

@@ -22,7 +22,7 @@ class Waiting(UserCode):
         self._closed: trio.Event | None = None
         self._draining: trio.Event | None = None
 
-    def offer(self) -> None:
+    def offer(self, *, one_turn: bool = False) -> None:
         """Send at once what can be sent without waiting: nothing, in general."""
 
     async def wait_writable(self) -> None:

@@ -52,8 +52,8 @@ class Driver(Protocol):
         """
         ...
 
-    def offer(self) -> None:
-        """Send at once what can be sent without waiting; call nothing back."""
+    def offer(self, *, one_turn: bool = False) -> None:
+        """Send at once what can be sent without waiting, or in one turn; call nothing back."""
         ...
 
     def read_more(self) -> bytes:

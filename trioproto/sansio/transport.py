@@ -410,7 +410,7 @@ class Transport(Books):
                 return
         outbound.append(data)
         if self.buffered > OFFER_SIZE:
-            self._driver.offer()  # only what the kernel does not take counts
+            self._driver.offer(one_turn=True)  # what the kernel takes does not count
         self.count_output()
         self.note_change()
 

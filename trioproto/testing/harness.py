@@ -272,7 +272,7 @@ class Harness(Generic[P]):
         if not self._bench.busy:
             self._step(_nothing)
 
-    def offer(self) -> None:
+    def offer(self, *, one_turn: bool = False) -> None:
         """Send what the window allows."""
         self._open.output_tried(self._send(), self._now)
 
