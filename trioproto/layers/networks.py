@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from trioproto.layers.opening import Networks
@@ -76,8 +77,14 @@ def peer_group(peer: Address, ipv4_prefix: int, ipv6_prefix: int) -> Hashable | 
         return None if peer.credentials is None else ("user", peer.credentials.uid)
     if not isinstance(peer, TCPAddress):
         return None
+    return _host_group(peer.host, ipv4_prefix, ipv6_prefix)
+
+
+@lru_cache(maxsize=1024)
+def _host_group(host: str, ipv4_prefix: int, ipv6_prefix: int) -> Hashable | None:
+    """Answer for an address; it is asked for the same ones again, and parsing takes long."""
     try:
-        address = _as_it_is(ip_address(peer.host.partition("%")[0]))
+        address = _as_it_is(ip_address(host.partition("%")[0]))
     except ValueError:
         return None
     prefix = ipv4_prefix if address.version == 4 else ipv6_prefix
