@@ -211,8 +211,37 @@ async def test_a_drain_right_after_a_stop_has_its_own_force(autojump_clock: Mock
         await peer.aclose()
 
 
+class EndedStream(trio.abc.Stream):
+    """Its peer has ended already; how it closes is for a subclass to say."""
+
+    async def send_all(self, data: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return b""
+
+
+class RaisesInClosing(EndedStream):
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+        raise ValueError("odd")
+
+
+class RaisesWhenCutOff(EndedStream):
+    async def aclose(self) -> None:
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled as exc:
+            raise BaseExceptionGroup("both", [exc, ValueError("odd")]) from None
+
+
+@pytest.mark.parametrize("stream", [RaisesInClosing, RaisesWhenCutOff])
 async def test_connection_lost_is_called_whatever_closing_the_stream_raises(
-    logged_errors: list[Any],
+    autojump_clock: MockClock, logged_errors: list[Any], stream: type[trio.abc.Stream]
 ) -> None:
     lost: list[object] = []
 
@@ -220,53 +249,8 @@ async def test_connection_lost_is_called_whatever_closing_the_stream_raises(
         def connection_lost(self, reason: object) -> None:
             lost.append(reason)
 
-    class Odd(trio.abc.Stream):
-        async def send_all(self, data: object) -> None:
-            await trio.lowlevel.checkpoint()
-
-        async def wait_send_all_might_not_block(self) -> None:
-            await trio.lowlevel.checkpoint()
-
-        async def receive_some(self, max_bytes: int | None = None) -> bytes:
-            await trio.lowlevel.checkpoint()
-            return b""
-
-        async def aclose(self) -> None:
-            await trio.lowlevel.checkpoint()
-            raise ValueError("odd")
-
-    factory = Factory(Loses)
-    await factory.handle(Odd())
+    factory = Factory(Loses, cleanup_timeout=1)
+    await factory.handle(stream())
     assert len(lost) == 1
     assert len(factory.connections) == factory.statistics().open == 0
     assert len(logged_errors) == 1
-
-
-async def test_connection_lost_is_called_when_closing_is_cut_off_and_raises_then(
-    autojump_clock: MockClock, logged_errors: list[Any]
-) -> None:
-    lost: list[object] = []
-
-    class Loses(Protocol):
-        def connection_lost(self, reason: object) -> None:
-            lost.append(reason)
-
-    class Slow(trio.abc.Stream):
-        async def send_all(self, data: object) -> None:
-            await trio.lowlevel.checkpoint()
-
-        async def wait_send_all_might_not_block(self) -> None:
-            await trio.lowlevel.checkpoint()
-
-        async def receive_some(self, max_bytes: int | None = None) -> bytes:
-            await trio.lowlevel.checkpoint()
-            return b""
-
-        async def aclose(self) -> None:
-            try:
-                await trio.sleep_forever()
-            except trio.Cancelled as exc:
-                raise BaseExceptionGroup("both", [exc, ValueError("odd")]) from None
-
-    await Factory(Loses, cleanup_timeout=1).handle(Slow())
-    assert len(lost) == len(logged_errors) == 1

@@ -32,6 +32,11 @@ class Opening:
         """Whether only a PROXY header says who the peer is."""
         return self.trusted is not None
 
+    @property
+    def layered(self) -> bool:
+        """Whether it begins with a handshake of its layers."""
+        return self.layers is not None
+
 
 PLAIN = Opening()
 """Nothing: the protocol hears of the connection at once."""

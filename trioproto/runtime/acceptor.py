@@ -111,7 +111,6 @@ class SocketAcceptor:
     ) -> None:
         self.address = address_from_sockaddr(sock.getsockname())
         self._opening = opening
-        self._handshake = opening.layers is not None
         self._doorman = doorman
         self._socket = sock
         self._poller = doorman.scope.poller  # now, while there are descriptors left
@@ -145,11 +144,11 @@ class SocketAcceptor:
         admission = self._doorman.scope.admission
         exhausted: OSError | None = None
         for number in range(_BURST):
-            slot = admission.try_slot(handshake=self._handshake)
+            slot = admission.try_slot(handshake=self._opening.layered)
             if slot is None:
                 if number:
                     return  # perhaps nobody is there any more, who would have to wait
-                slot = await admission.wait_slot(handshake=self._handshake)
+                slot = await admission.wait_slot(handshake=self._opening.layered)
                 if slot is None:
                     return
             try:
@@ -168,7 +167,7 @@ class SocketAcceptor:
         """Accept those who wait, as far as there are slots, before their queue is reset."""
         admission = self._doorman.scope.admission
         for _ in range(_LONGEST_QUEUE):
-            slot = admission.try_slot(handshake=self._handshake)
+            slot = admission.try_slot(handshake=self._opening.layered)
             if slot is None:
                 return
             try:
@@ -262,7 +261,6 @@ class StreamAcceptor:
         opening: Opening,
     ) -> None:
         self._opening = opening
-        self._handshake = opening.layers is not None
         self._doorman = doorman
         self._listener = listener
 
@@ -288,10 +286,10 @@ class StreamAcceptor:
                 raise
             return True
         admission = self._doorman.scope.admission
-        slot = admission.try_slot(handshake=self._handshake)
+        slot = admission.try_slot(handshake=self._opening.layered)
         if slot is None:
             async with closed_if_raised(stream, _CLOSE_TIME):
-                slot = await admission.wait_slot(handshake=self._handshake)
+                slot = await admission.wait_slot(handshake=self._opening.layered)
             if slot is None:
                 await close_at_once(stream, _CLOSE_TIME)
                 return True

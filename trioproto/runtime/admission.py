@@ -40,6 +40,7 @@ class Admission:
         peers: connections of each peer, or group of peers, that has any.
         refusals: connections that are being refused.
         waiting: the places that are waited for by accepted connections.
+        over: whether nobody is to wait any more.
     """
 
     def __init__(self, factory: Factory[Any]) -> None:
@@ -55,7 +56,7 @@ class Admission:
         self._in_kernel: set[trio.CancelScope] = set()
         self._in_force = self.settings
         self._suspended: trio.Event | None = None
-        self._over = False
+        self.over = False
         self._alarms: dict[str, float] = {}
         self.configure()
 
@@ -89,7 +90,7 @@ class Admission:
         Args:
             handshake: whether the connection begins with a TLS handshake.
         """
-        if not self._over and (self._turn.locked() or not self._may_come_in()):
+        if not self.over and (self._turn.locked() or not self._may_come_in()):
             return None
         slot = CountedSlot(self)
         try:
@@ -116,7 +117,7 @@ class Admission:
             while self._suspended is not None:
                 await self._suspended.wait()
             slot = self.try_slot(handshake=handshake)
-            if slot is not None or self._over:
+            if slot is not None or self.over:
                 return slot
             settings = self.settings
             patient = settings.at_limit == "wait" and settings.refuse_after is None
@@ -282,14 +283,9 @@ class Admission:
         self._suspended = None
         return True
 
-    @property
-    def over(self) -> bool:
-        """Whether nobody is to wait any more."""
-        return self._over
-
     def turn_away(self) -> None:
         """Let nobody wait any more: those who do are refused, or get a place that is none."""
-        self._over = True
+        self.over = True
         self.resume()
         for slot in list(self.waiting):
             slot.turn_away()

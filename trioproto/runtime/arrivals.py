@@ -190,7 +190,7 @@ class Arrivals(Files):
         Raises:
             ConnectionRefused: there is not, or too many are told already.
         """
-        speaks = has_words(self.factory.settings, layered=opening.layers is not None)
+        speaks = has_words(self.factory.settings, layered=opening.layered)
         if self._slot.silent or not speaks:
             raise ConnectionRefused(limit)
         self.factory = RefusingFactory(self.factory)

@@ -161,7 +161,7 @@ class Factory(PureFactory[P]):  # noqa: D101
         return own == plain and unlimited
 
     async def _handle_in(self, scope: Scope, stream: trio.abc.Stream, opening: Opening) -> None:
-        handshake = opening.layers is not None
+        handshake = opening.layered
         slot = scope.admission.try_slot(handshake=handshake)
         if slot is None:
             slot = await scope.admission.wait_slot(handshake=handshake, accepted=True)

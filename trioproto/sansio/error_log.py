@@ -53,40 +53,36 @@ class ErrorLog:
         """Log the ``__cause__`` of *reason*, or count it."""
         exc = reason.__cause__
         assert exc is not None
-        key = _key(exc, str(reason))
-        count = self._current(key)
-        if count.shown == TRACEBACKS:
-            count.hidden += 1
-            return
-        count.shown += 1
-        where = "" if peer is None else f", peer {peer}"
-        logger.error("%s%s", reason, where, exc_info=exc)
+        if self._is_shown(_key(exc, str(reason))):
+            where = "" if peer is None else f", peer {peer}"
+            logger.error("%s%s", reason, where, exc_info=exc)
 
     def note(self, peer: Address | None, reason: ConnectionClosed) -> None:
         """Log in one line what a peer did, or count it."""
         # Not its text, which shows what the peer has sent, and so is another each time.
         problem = getattr(reason, "problem", str(reason))
-        count = self._current((type(reason), problem, _PEER))
-        if count.shown == TRACEBACKS:
-            count.hidden += 1
-            return
-        count.shown += 1
-        logger.warning("connection from %s: %s", peer, reason)
+        if self._is_shown((type(reason), problem, _PEER)):
+            logger.warning("connection from %s: %s", peer, reason)
 
     def slow(self, protocol: str, peer: Address, seconds: float) -> None:
         """Log that a protocol's code has kept everything else waiting, or count it."""
-        count = self._current((TimeoutError, f"{protocol} was slow", _PEER))
-        if count.shown == TRACEBACKS:
-            count.hidden += 1
-            return
-        count.shown += 1
-        shown = "%s kept the whole program waiting for %.3f s, peer %s"
-        logger.warning(shown, protocol, seconds, peer)
+        if self._is_shown((TimeoutError, f"{protocol} was slow", _PEER)):
+            shown = "%s kept the whole program waiting for %.3f s, peer %s"
+            logger.warning(shown, protocol, seconds, peer)
 
     def flush(self) -> None:
         """Show the counts of what was left out."""
         for key, count in self._counts.items():
             self._show_hidden(key, count)
+
+    def _is_shown(self, key: _Key) -> bool:
+        """Whether one more of this kind is shown; else it is counted."""
+        count = self._current(key)
+        if count.shown == TRACEBACKS:
+            count.hidden += 1
+            return False
+        count.shown += 1
+        return True
 
     def _current(self, key: _Key) -> _Count:
         now = self._clock()
