@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import Serving
-from tests.behaviour.peers import Peer, PeerWasReset
-from tests.behaviour.recorder import Recorder
-from trioproto import Factory
+from trioproto.runtime.factory import Factory
+from trioproto.testing.conformance.peer import Peer, PeerWasReset
+from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import Serving
 
 PATTERN = bytes(index * 7919 % 251 for index in range(1 << 16)) * 100
 SIZES = (1, 10, 1000, 70_000, 300_000)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import ASYNC, MORE_THAN_FITS, Connecting, Serving
-from tests.behaviour.recorder import Recorder
-from trioproto import Factory, Protocol
-from trioproto.errors import OutboundOverflow
+from trioproto.runtime.factory import Factory
+from trioproto.sansio.errors import OutboundOverflow
+from trioproto.sansio.protocol import Protocol
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
 
 RECORDS = 1024  # bytes that TLS puts around what it has passed on already, at most
 
@@ -63,26 +64,29 @@ async def test_pause_and_resume_writing_alternate(connect: Connecting) -> None:
             assert protocol.heard[1:] == ["pause_writing", "resume_writing"] * turn
 
 
-@pytest.mark.drivers("harness")  # only there is it exact how much the peer takes
+@needs(Feature.EXACT_WINDOW)
 async def test_the_water_marks_are_exact(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol, high_water=1000, low_water=100) as peer:
-        harness = peer.harness  # type: ignore[attr-defined]
-        harness.window = 0
+        peer.allow(0)
         protocol.transport.write(bytes(1000))
+        await peer.send(b"read ")
+        await peer.settle()
         assert protocol.transport.buffered == 1000
-        assert protocol.heard == ["connection_made"]
-        assert harness.reading
+        assert protocol.heard == ["connection_made", "data_received"]
         protocol.transport.write(b"x")
-        assert protocol.heard == ["connection_made", "pause_writing"]
-        assert not harness.reading
-        harness.window = 900
+        await peer.send(b"later")
+        await peer.settle()
+        assert protocol.heard[2:] == ["pause_writing"]
+        peer.allow(900)
+        await peer.settle()
         assert protocol.transport.buffered == 101
-        assert protocol.heard[-1] == "pause_writing"
-        assert not harness.reading
-        harness.window = 1
-        assert protocol.heard[-1] == "resume_writing"
-        assert harness.reading
+        assert protocol.heard[2:] == ["pause_writing"]
+        assert protocol.received == b"read "
+        peer.allow(1)
+        await peer.settle()
+        assert protocol.heard[2:] == ["pause_writing", "resume_writing", "data_received"]
+        assert protocol.received == b"read later"
 
 
 async def test_our_own_pause_outlives_the_librarys(connect: Connecting) -> None:
@@ -148,7 +152,7 @@ async def test_pausing_is_a_flag_and_not_a_count(connect: Connecting) -> None:
         protocol.transport.close()  # paused, a stream would not notice the peer's end
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_a_running_callback_holds_reading_whatever_the_user_resumes(
     connect: Connecting,
 ) -> None:
@@ -172,7 +176,7 @@ async def test_a_running_callback_holds_reading_whatever_the_user_resumes(
         assert protocol.chunks == [b"one", b"two"]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_a_paused_protocol_takes_a_bounded_amount_from_a_peer_that_goes_on_sending(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -186,7 +190,7 @@ async def test_a_paused_protocol_takes_a_bounded_amount_from_a_peer_that_goes_on
         protocol.transport.abort()  # paused, a stream would not notice the peer's end
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_an_echo_to_a_peer_that_never_reads_waits_with_bounded_memory(
     serving: Serving, autojump_clock: MockClock
 ) -> None:
@@ -252,7 +256,7 @@ async def test_a_slow_consumer_of_a_broadcast_is_aborted_and_the_others_are_not(
         assert not protocols[1].lost
 
 
-@pytest.mark.drivers("harness", "poll")  # a stream cannot be asked to take bytes at once
+@needs(Feature.SENDS_AT_ONCE)
 async def test_a_reply_written_in_pieces_to_a_fast_reader_is_no_overflow(
     connect: Connecting,
 ) -> None:
@@ -364,7 +368,7 @@ async def test_what_one_callback_writes_to_many_counts_at_once(serving: Serving)
         assert max(most) <= 1_000_000 + 3 * size * 8
 
 
-@pytest.mark.drivers("poll", "tls")
+@needs(Feature.SENDS_AT_ONCE)
 async def test_what_the_kernel_takes_at_once_does_not_count(serving: Serving) -> None:
     """A large reply to a peer that reads is no reason to abort anybody."""
     size = 1_000_000

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import trio
 
-from tests.behaviour.drivers import ALL, ASYNC, MORE_THAN_FITS, PLAIN, Connecting, Serving
-from trioproto import Factory, Protocol
-
-UNENCRYPTED = ("harness", *PLAIN)
+from trioproto.runtime.factory import Factory
+from trioproto.sansio.protocol import Protocol
+from trioproto.testing.conformance.features import Feature, lacks, needs
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
 
 
 class Answers(Protocol):
@@ -35,7 +34,7 @@ class SendsFile(Protocol):
         await self.transport.send_file(self.path)
 
 
-@pytest.mark.drivers(*UNENCRYPTED)
+@lacks(Feature.ENCRYPTS)
 async def test_bytes_are_counted_in_both_directions(connect: Connecting) -> None:
     protocol = Answers()
     async with connect(protocol) as peer:
@@ -47,7 +46,8 @@ async def test_bytes_are_counted_in_both_directions(connect: Connecting) -> None
         assert protocol.transport.bytes_sent == 202_002
 
 
-@pytest.mark.drivers(*PLAIN)
+@needs(Feature.ASYNC_CODE)
+@lacks(Feature.ENCRYPTS)
 async def test_bytes_of_async_callbacks_are_counted(connect: Connecting) -> None:
     protocol = AnswersLater()
     async with connect(protocol) as peer:
@@ -58,7 +58,8 @@ async def test_bytes_of_async_callbacks_are_counted(connect: Connecting) -> None
         assert protocol.transport.bytes_received == protocol.transport.bytes_sent == 210_000
 
 
-@pytest.mark.drivers(*PLAIN)
+@needs(Feature.ASYNC_CODE)
+@lacks(Feature.ENCRYPTS)
 async def test_the_bytes_of_a_file_are_counted(connect: Connecting, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(300_000))
@@ -70,7 +71,7 @@ async def test_the_bytes_of_a_file_are_counted(connect: Connecting, tmp_path: Pa
         assert protocol.transport.bytes_sent == 300_000
 
 
-@pytest.mark.drivers(*UNENCRYPTED)
+@lacks(Feature.ENCRYPTS)
 async def test_only_what_the_stream_has_taken_counts_as_sent(serving: Serving) -> None:
     protocol = Answers()
     async with serving(Factory(lambda: protocol), small_buffers=True) as service:
@@ -84,7 +85,7 @@ async def test_only_what_the_stream_has_taken_counts_as_sent(serving: Serving) -
         assert protocol.transport.bytes_sent == MORE_THAN_FITS
 
 
-@pytest.mark.drivers("tls", "tls_memory")
+@needs(Feature.ENCRYPTS)
 async def test_over_tls_the_bytes_on_the_wire_are_counted(connect: Connecting) -> None:
     protocol = Answers()
     async with connect(protocol) as peer:
@@ -95,7 +96,7 @@ async def test_over_tls_the_bytes_on_the_wire_are_counted(connect: Connecting) -
         assert protocol.transport.bytes_sent > 2000
 
 
-@pytest.mark.drivers(*UNENCRYPTED)
+@lacks(Feature.ENCRYPTS)
 async def test_the_counts_stay_after_the_end(connect: Connecting) -> None:
     protocol = Answers()
     async with connect(protocol) as peer:
@@ -107,13 +108,12 @@ async def test_the_counts_stay_after_the_end(connect: Connecting) -> None:
         assert (transport.bytes_received, transport.bytes_sent) == (3, 6)
 
 
-@pytest.mark.drivers(*ALL)
-async def test_a_connection_knows_when_it_began(connect: Connecting, driver: str) -> None:
+async def test_a_connection_knows_when_it_began(connect: Connecting) -> None:
     protocol = Answers()
     async with connect(protocol) as peer:
         began_at = protocol.transport.began_at
         await peer.send(b"abc")
         await peer.receive_exactly(6)
         assert protocol.transport.began_at == began_at
-        if driver in ASYNC:
+        if Feature.ASYNC_CODE in peer.service.features:
             assert began_at <= trio.current_time()

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import ASYNC, MORE_THAN_FITS, SERVED, Connecting
-from tests.behaviour.peers import Peer
-from tests.behaviour.recorder import Recorder
-from trioproto.errors import (
+from trioproto.sansio.errors import (
     CloseTimeout,
     ConnectionAborted,
     ConnectionClosed,
@@ -26,8 +22,12 @@ from trioproto.errors import (
     ServerDraining,
     WriteTimeout,
 )
+from trioproto.testing.conformance.features import Feature, each, needs
+from trioproto.testing.conformance.peer import Peer
+from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting
 
-pytestmark = pytest.mark.drivers(*ASYNC)
+NEEDS = {Feature.ASYNC_CODE}
 
 REASONS: dict[str, type[ConnectionClosed]] = {
     "eof": ConnectionDone,
@@ -38,8 +38,7 @@ REASONS: dict[str, type[ConnectionClosed]] = {
     "drain": ServerDraining,
     "cancel": ServerCancelled,
 }
-ENDINGS = [(driver, end) for driver in ASYNC for end in REASONS if end != "drain"]
-ENDINGS += [(driver, "drain") for driver in SERVED]  # only a server drains
+ENDINGS = {end: {Feature.SERVER} if end == "drain" else set() for end in REASONS}
 
 
 class Works(Recorder):
@@ -189,7 +188,7 @@ async def test_a_callback_is_cancelled_when_close_has_taken_too_long(
         assert type(protocol.reason) in (CloseTimeout, ConnectionDone)
 
 
-@pytest.mark.drivers("poll")  # over a stream it is noticed at the next read or write, below
+@needs(Feature.SEES_RESETS)  # others notice it at the next read or write, below
 async def test_a_reset_cancels_a_callback_at_once(connect: Connecting) -> None:
     protocol = WorksInCallback()
     async with connect(protocol) as peer:
@@ -212,9 +211,7 @@ async def test_a_reset_cancels_a_callback_when_it_writes(connect: Connecting) ->
         assert type(protocol.reason) is ConnectionLost
 
 
-@pytest.mark.parametrize(
-    ("driver", "ending"), [pair for pair in ENDINGS if pair[1] in ("abort", "drain", "cancel")]
-)
+@each("ending", {end: ENDINGS[end] for end in ("abort", "drain", "cancel")})
 async def test_a_hard_end_cancels_a_callback(
     connect: Connecting, autojump_clock: MockClock, ending: str
 ) -> None:
@@ -281,7 +278,7 @@ async def test_a_callback_that_catches_its_cancellation_cannot_swallow_it(
 # A task
 
 
-@pytest.mark.parametrize(("driver", "ending"), ENDINGS)
+@each("ending", ENDINGS)
 async def test_every_ending_cancels_a_task_before_connection_lost(
     connect: Connecting, autojump_clock: MockClock, ending: str
 ) -> None:
@@ -386,7 +383,7 @@ async def test_a_task_may_close_its_own_connection(connect: Connecting) -> None:
 # An async connection_lost
 
 
-@pytest.mark.parametrize(("driver", "ending"), ENDINGS)
+@each("ending", ENDINGS)
 async def test_an_async_connection_lost_finishes_after_every_ending(
     connect: Connecting, autojump_clock: MockClock, ending: str
 ) -> None:
@@ -405,7 +402,7 @@ async def test_an_async_connection_lost_finishes_after_every_ending(
         assert protocol.log == ["lost", "begun", "finished"]
 
 
-@pytest.mark.parametrize(("driver", "ending"), ENDINGS)
+@each("ending", ENDINGS)
 async def test_an_async_connection_lost_has_its_time_after_every_ending(
     connect: Connecting, autojump_clock: MockClock, ending: str
 ) -> None:
@@ -466,14 +463,3 @@ async def test_a_cancel_ends_a_flush_and_a_linger_at_once(
             await peer.settle()
             assert protocol.lost
     assert autojump_clock.current_time() < 1
-
-
-async def test_cancelled_goes_on_up(connect: Connecting) -> None:
-    protocol = WorksInCallback()
-    async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
-        peer.service.cancel()
-        await peer.settle()
-        scope = peer.service.scope  # type: ignore[attr-defined]
-        assert scope.cancelled_caught

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.behaviour.drivers import ASYNC, Connecting
-from trioproto.errors import ConnectionClosed, IncompleteFrame
 from trioproto.framing import LineReceiver
+from trioproto.sansio.errors import ConnectionClosed, IncompleteFrame
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.service import Connecting
 
 
 class AsyncEcho(LineReceiver):
@@ -47,7 +48,7 @@ async def test_lines_are_echoed_in_any_split(connect: Connecting) -> None:
             assert await peer.receive_exactly(len(data)) == data
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_async_lines_come_in_order_and_one_at_a_time(connect: Connecting) -> None:
     data = b"".join(b"line %d\r\n" % number for number in range(500))
     for size in (7, len(data)):
@@ -57,7 +58,7 @@ async def test_async_lines_come_in_order_and_one_at_a_time(connect: Connecting) 
             assert await peer.receive_exactly(len(data)) == data
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_the_lines_before_an_eof_are_all_answered_by_async_callbacks(
     connect: Connecting,
 ) -> None:
@@ -72,7 +73,7 @@ async def test_the_lines_before_an_eof_are_all_answered_by_async_callbacks(
     assert reason.pending == 4
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 @pytest.mark.parametrize("ending", ["close", "abort"])
 async def test_no_line_follows_an_end_in_an_async_callback(
     connect: Connecting, ending: str
@@ -92,7 +93,7 @@ async def test_no_line_follows_an_end_in_an_async_callback(
     assert lines == [b"one"]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_a_pause_in_an_async_line_holds_the_rest_of_the_chunk(connect: Connecting) -> None:
     lines: list[bytes] = []
 
@@ -111,7 +112,7 @@ async def test_a_pause_in_an_async_line_holds_the_rest_of_the_chunk(connect: Con
             protocol.transport.resume_reading()
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_sync_and_async_lines_may_be_mixed(connect: Connecting) -> None:
     class Mixed(LineReceiver):
         def line_received(self, line: bytes) -> Any:
@@ -129,7 +130,7 @@ async def test_sync_and_async_lines_may_be_mixed(connect: Connecting) -> None:
         assert await peer.receive_exactly(len(data)) == data
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_modes_switch_within_async_callbacks(connect: Connecting) -> None:
     heard: list[tuple[str, bytes]] = []
 
@@ -160,7 +161,7 @@ async def test_modes_switch_within_async_callbacks(connect: Connecting) -> None:
     ]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_an_async_last_word_about_a_long_line_arrives(connect: Connecting) -> None:
     class Limited(LineReceiver):
         max_length = 10

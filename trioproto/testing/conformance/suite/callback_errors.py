@@ -11,11 +11,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import ASYNC, SERVED, Connecting, Serving
-from tests.behaviour.provoking import provoke, where_it_happens
-from tests.behaviour.recorder import CALLBACKS, Recorder
-from trioproto import Factory, Protocol
-from trioproto.errors import CallbackError
+from trioproto.runtime.factory import Factory
+from trioproto.sansio.errors import CallbackError
+from trioproto.sansio.protocol import Protocol
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.provoking import each_callback, provoke
+from trioproto.testing.conformance.recorder import CALLBACKS, Recorder
+from trioproto.testing.conformance.service import Connecting, Serving
 
 Log = list[logging.LogRecord]
 
@@ -57,7 +59,7 @@ def assert_reported(logged: Log, protocol: Recorder, callback: str) -> None:
     assert callback in protocol.reason.callback
 
 
-@pytest.mark.parametrize(("driver", "callback"), where_it_happens(ENDING))
+@each_callback(ENDING)
 async def test_an_error_in_a_callback_ends_its_connection_with_a_reset(
     connect: Connecting, autojump_clock: MockClock, callback: str, logged_errors: Log
 ) -> None:
@@ -70,7 +72,8 @@ async def test_an_error_in_a_callback_ends_its_connection_with_a_reset(
         assert ending == "reset"
 
 
-@pytest.mark.parametrize(("driver", "callback"), where_it_happens(ENDING, ASYNC))
+@needs(Feature.ASYNC_CODE)
+@each_callback(ENDING)
 @pytest.mark.parametrize("act", [async_boom, eager_async_boom])
 async def test_an_error_in_an_async_callback_ends_its_connection_with_a_reset(
     connect: Connecting, autojump_clock: MockClock, callback: str, act: Any, logged_errors: Log
@@ -95,7 +98,7 @@ async def test_an_error_in_connection_lost_is_logged_once(
     assert isinstance(only_error(logged_errors).exc_info[1], BoomError)  # type: ignore[index]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_an_error_in_an_async_connection_lost_is_logged_once(
     connect: Connecting, logged_errors: Log
 ) -> None:
@@ -107,7 +110,7 @@ async def test_an_error_in_an_async_connection_lost_is_logged_once(
     assert isinstance(only_error(logged_errors).exc_info[1], BoomError)  # type: ignore[index]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_an_error_in_a_task_ends_its_connection_with_a_reset(
     connect: Connecting, logged_errors: Log
 ) -> None:
@@ -119,7 +122,7 @@ async def test_an_error_in_a_task_ends_its_connection_with_a_reset(
         assert_reported(logged_errors, protocol, "async_boom")
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_an_error_in_a_task_cancels_the_running_callback_and_other_tasks(
     connect: Connecting, logged_errors: Log
 ) -> None:
@@ -175,7 +178,7 @@ async def test_an_error_in_build_protocol_ends_that_connection_only(
         assert (data, ending) == (b"", "reset")
 
 
-@pytest.mark.parametrize(("driver", "callback"), where_it_happens(CALLBACKS))
+@each_callback()
 async def test_an_error_touches_no_other_connection(
     serving: Serving, autojump_clock: MockClock, callback: str, logged_errors: Log
 ) -> None:
@@ -227,7 +230,7 @@ async def test_an_error_after_a_close_in_the_same_callback_is_an_error_too(
         assert_reported(logged_errors, protocol, "data_received")
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_an_error_in_a_task_that_was_cancelled_by_a_close_is_an_error_too(
     connect: Connecting, logged_errors: Log
 ) -> None:
@@ -283,7 +286,7 @@ async def test_the_same_error_is_logged_with_at_most_ten_tracebacks_a_minute(
     assert sum(bool(record.exc_info) for record in logged_errors) == 10
 
 
-@pytest.mark.drivers(*ASYNC)  # whose service has an end
+@needs(Feature.ASYNC_CODE)  # whose service has an end
 async def test_errors_that_were_not_logged_are_counted(
     serving: Serving, logged_errors: Log
 ) -> None:
@@ -335,7 +338,7 @@ async def test_what_a_peer_does_is_never_logged_as_an_error(
 # Under "raise"
 
 
-@pytest.mark.parametrize(("driver", "callback"), where_it_happens(CALLBACKS))
+@each_callback()
 async def test_under_raise_an_error_comes_out_as_itself(
     connect: Connecting, autojump_clock: MockClock, callback: str
 ) -> None:
@@ -348,7 +351,7 @@ async def test_under_raise_an_error_comes_out_as_itself(
         assert protocol.lost
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 @pytest.mark.parametrize("kind", ["callback", "task", "connection_lost"])
 async def test_under_raise_an_error_in_async_code_comes_out_as_itself(
     connect: Connecting, kind: str
@@ -379,7 +382,7 @@ async def test_under_raise_an_error_in_build_protocol_comes_out_as_itself(
         assert type(await service.failure()) is BoomError
 
 
-@pytest.mark.drivers(*SERVED)
+@needs(Feature.ASYNC_CODE, Feature.SERVER)
 async def test_under_raise_several_errors_at_once_come_as_one_flat_group(
     serving: Serving,
 ) -> None:
@@ -417,7 +420,7 @@ async def test_an_interrupt_in_a_callback_comes_out(
         assert protocol.lost
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("kind", ["callback", "task"])
 async def test_an_interrupt_in_async_code_comes_out(
@@ -450,7 +453,7 @@ async def test_an_interrupt_in_build_protocol_comes_out(serving: Serving) -> Non
         assert type(await service.failure()) is KeyboardInterrupt
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 @pytest.mark.parametrize("callback", ["connection_made", "data_received"])
 async def test_control_c_in_the_middle_of_a_callback_comes_out(
     connect: Connecting, callback: str

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
-import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import MORE_THAN_FITS, Connecting
-from tests.behaviour.recorder import Recorder
-from trioproto.errors import WriteTimeout
+from trioproto.sansio.errors import WriteTimeout
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting
 
 
-@pytest.mark.drivers("harness")  # the others' kernels and pieces take more than a byte at once
+@needs(Feature.EXACT_WINDOW)  # the others' kernels and pieces take more than a byte at once
 async def test_a_peer_that_takes_a_byte_just_in_time_is_kept_and_one_that_stops_is_not(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
     protocol = Recorder()
     async with connect(protocol, small_buffers=True, write_timeout=10) as peer:
-        harness: Any = peer.harness  # type: ignore[attr-defined]
-        harness.window = 0
+        peer.allow(0)
         protocol.transport.write(b"x" * 100)
         for _ in range(20):
             await peer.pass_time(9)
-            harness.window = 1
+            peer.allow(1)
+            await peer.settle()
         assert protocol.transport.buffered == 80
         await peer.pass_time(9)
         assert not protocol.lost

@@ -10,29 +10,16 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import (
-    ASYNC,
-    IN_MEMORY,
-    MORE_THAN_FITS,
-    PLAIN,
-    SERVED,
-    SERVED_OR_HARNESS,
-    Connecting,
-    Service,
-    Serving,
-    TLSMemoryService,
-    over_tls,
-    pipe_pair,
-)
-from tests.behaviour.peers import Peer
-from tests.behaviour.recorder import Recorder, keep_open
-from trioproto import Factory, Transport
-from trioproto.errors import CloseTimeout, ConnectionDone, ConnectionLost, WriteTimeout
 from trioproto.framing import LineReceiver
-from trioproto.sansio import holds
+from trioproto.runtime.factory import Factory
+from trioproto.sansio.errors import CloseTimeout, ConnectionDone, ConnectionLost, WriteTimeout
+from trioproto.sansio.transport import Transport
+from trioproto.testing.conformance.features import Feature, lacks, needs
+from trioproto.testing.conformance.peer import Peer
+from trioproto.testing.conformance.recorder import Recorder, keep_open
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Service, Serving
 
 RATE = 20_000  # its burst is more than a TLS handshake
-UNENCRYPTED = ("harness", *PLAIN)
 
 
 class Speed:
@@ -110,7 +97,7 @@ async def test_a_connection_is_sent_to_at_its_rate(
         assert sum(received) == 10 * RATE
 
 
-@pytest.mark.drivers(*UNENCRYPTED)
+@lacks(Feature.ENCRYPTS)
 @pytest.mark.parametrize("rate", [1, 2.5, 100, 1e9])
 async def test_small_and_large_rates_are_kept_too(
     connect: Connecting, autojump_clock: MockClock, rate: float
@@ -166,7 +153,7 @@ async def test_connections_share_the_rate_of_sending_fairly(
             protocol.transport.abort()
 
 
-@pytest.mark.drivers("poll")  # over other streams each is ahead by a quantum
+@needs(Feature.READS_ON)  # others are ahead by a quantum each
 async def test_many_that_begin_at_once_have_one_burst_together(
     serving: Serving, autojump_clock: MockClock
 ) -> None:
@@ -269,7 +256,8 @@ async def test_the_peers_eof_comes_after_what_was_sent_before_it(
         assert type(protocol.reason) is ConnectionDone
 
 
-@pytest.mark.drivers("harness", "poll")
+@needs(Feature.SEES_RESETS)
+@lacks(Feature.ENCRYPTS)
 async def test_a_reset_is_noticed_at_once_while_reading_waits(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -300,7 +288,7 @@ async def test_the_users_pause_and_the_rate_do_not_lift_each_other(
         assert len(protocol.received) == 4 * RATE
 
 
-@pytest.mark.drivers("poll", "stream", "memory", "harness")
+@lacks(Feature.ENCRYPTS)
 async def test_lines_come_at_the_rate(connect: Connecting, autojump_clock: MockClock) -> None:
     class Lines(LineReceiver):
         def connection_made(self) -> None:
@@ -321,7 +309,7 @@ async def test_lines_come_at_the_rate(connect: Connecting, autojump_clock: MockC
 # Deadlines: none of the peer's runs while we wait
 
 
-@pytest.mark.drivers(*UNENCRYPTED)
+@lacks(Feature.ENCRYPTS)
 async def test_waiting_to_send_is_no_write_timeout(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -344,7 +332,7 @@ async def test_a_peer_that_does_not_read_is_a_write_timeout_at_any_rate(
         assert type(protocol.reason) is WriteTimeout
 
 
-@pytest.mark.drivers(*UNENCRYPTED)
+@lacks(Feature.ENCRYPTS)
 async def test_waiting_to_read_is_no_idle_time_of_the_peers(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -358,7 +346,7 @@ async def test_waiting_to_read_is_no_idle_time_of_the_peers(
         assert "timed_out" in protocol.heard
 
 
-@pytest.mark.drivers(*UNENCRYPTED)
+@lacks(Feature.ENCRYPTS)
 async def test_waiting_to_send_is_no_idle_time_of_the_peers(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -370,20 +358,6 @@ async def test_waiting_to_send_is_no_idle_time_of_the_peers(
         assert "timed_out" not in protocol.heard
         await peer.pass_time(2)
         assert "timed_out" in protocol.heard
-
-
-@pytest.mark.drivers("tls_memory")
-async def test_waiting_is_no_time_of_the_handshakes(
-    connect: Connecting, autojump_clock: MockClock
-) -> None:
-    protocol = Recorder()
-    rates = {"receive_rate": 50, "send_rate": 100}
-    begun = trio.current_time()
-    async with connect(protocol, handshake_timeout=2, **rates) as peer:
-        await peer.send(b"data")
-        assert trio.current_time() > begun + 10
-        await peer.pass_time(20)
-        assert protocol.received == b"data"
 
 
 async def test_what_waits_at_close_is_sent_at_the_rate(
@@ -403,7 +377,7 @@ async def test_what_waits_at_close_is_sent_at_the_rate(
         assert type(protocol.reason) is ConnectionDone
 
 
-@pytest.mark.drivers(*UNENCRYPTED)
+@lacks(Feature.ENCRYPTS)
 async def test_a_wait_that_has_begun_before_close_is_no_time_of_the_flush_either(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -428,7 +402,7 @@ async def test_the_close_timeout_counts_for_what_the_peer_does_not_read(
         assert type(protocol.reason) is CloseTimeout
 
 
-@pytest.mark.drivers(*SERVED)
+@needs(Feature.SERVER)
 async def test_a_drains_deadline_does_not_wait_for_the_rate(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -442,7 +416,8 @@ async def test_a_drains_deadline_does_not_wait_for_the_rate(
         assert protocol.lost
 
 
-@pytest.mark.drivers("poll")
+@needs(Feature.DRAINS, Feature.READS_ON)
+@lacks(Feature.ENCRYPTS)
 async def test_a_drain_delivers_what_the_kernel_has_whatever_the_rate(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -456,7 +431,7 @@ async def test_a_drain_delivers_what_the_kernel_has_whatever_the_rate(
         assert protocol.received == b"a whole request"
 
 
-@pytest.mark.drivers(*SERVED_OR_HARNESS)
+@needs(Feature.DRAINS)
 async def test_the_reply_to_an_accepted_request_is_sent_at_the_rate_in_a_drain(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -502,7 +477,7 @@ async def test_the_water_marks_are_crossed_as_ever(
         assert protocol.heard == ["connection_made", "pause_writing", "resume_writing"]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_send_waits_for_the_rate(connect: Connecting, autojump_clock: MockClock) -> None:
     async def stream(self: Recorder) -> None:
         begun = trio.current_time()
@@ -517,7 +492,7 @@ async def test_send_waits_for_the_rate(connect: Connecting, autojump_clock: Mock
         assert 8.5 < protocol.took < 9.5  # type: ignore[attr-defined]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_a_file_is_sent_at_the_rate_and_in_order(
     connect: Connecting, autojump_clock: MockClock, tmp_path: Path
 ) -> None:
@@ -577,28 +552,7 @@ async def test_a_higher_total_rate_counts_at_once(
         assert sum(taken) == 2 * 3 * RATE
 
 
-@pytest.mark.drivers("tls_memory")
-async def test_a_total_rate_set_in_the_handshake_counts_after_it(
-    serving: Serving, autojump_clock: MockClock
-) -> None:
-    protocol = Recorder()
-    factory = Factory(lambda: protocol)
-    async with serving(factory) as service:
-        assert isinstance(service, TLSMemoryService)
-        below, stream = pipe_pair(service)
-        service.handle(stream)
-        await service.settle()
-        factory.configure(send_rate_total=RATE)
-        peer = await over_tls(service, below)
-        await service.settle()
-        protocol.transport.write(bytes(4 * RATE))
-        await service.pass_time(1)
-        assert 1.5 * RATE < protocol.transport.bytes_sent <= 2.1 * RATE
-        protocol.transport.abort()
-        await peer.aclose()
-
-
-@pytest.mark.drivers(*ASYNC)  # a harness has the settings that it was made with
+@needs(Feature.ASYNC_CODE)  # a harness has the settings that it was made with
 async def test_rates_set_while_a_protocol_is_built_count(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -639,10 +593,8 @@ async def test_a_total_rate_that_is_lifted_holds_nobody_up(
     protocol = Recorder()
     factory = Factory(lambda: protocol)
     async with connect(factory) as peer:
-        free = protocol.transport.holds
         factory.configure(receive_rate_total=1, send_rate_total=1)
         await peer.settle()
-        assert protocol.transport.holds & holds.THROTTLED
         await peer.send(bytes(2 * RATE))
         protocol.transport.write(bytes(2 * RATE))
         await peer.pass_time(3)
@@ -650,8 +602,6 @@ async def test_a_total_rate_that_is_lifted_holds_nobody_up(
         await peer.settle()
         assert len(protocol.received) == 2 * RATE
         assert len(await peer.received_so_far()) == 2 * RATE
-        assert protocol.transport.throttle is None
-        assert protocol.transport.holds & ~holds.UNSETTLED == free & ~holds.UNSETTLED
 
 
 async def test_the_write_timeout_counts_from_when_the_rate_is_lifted(
@@ -705,7 +655,7 @@ async def test_a_connection_that_ends_leaves_the_rate_to_the_others(
         protocols[2].transport.abort()
 
 
-@pytest.mark.drivers(*UNENCRYPTED)
+@lacks(Feature.ENCRYPTS)
 async def test_the_turn_of_a_connection_that_ends_is_the_next_ones(
     serving: Serving, autojump_clock: MockClock
 ) -> None:
@@ -721,14 +671,6 @@ async def test_the_turn_of_a_connection_that_ends_is_the_next_ones(
         assert b"3" in [await peer.received_so_far() for peer in peers]
 
 
-async def test_without_a_rate_there_is_no_throttle(connect: Connecting) -> None:
-    protocol = Recorder()
-    async with connect(protocol):
-        assert protocol.transport.throttle is None
-        assert not protocol.transport.holds & holds.THROTTLED
-
-
-@pytest.mark.drivers(*IN_MEMORY, "poll")
 async def test_a_half_closed_connection_keeps_to_its_rate(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:

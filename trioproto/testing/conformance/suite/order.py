@@ -8,9 +8,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import ASYNC, MORE_THAN_FITS, SERVED, Connecting, Serving
-from tests.behaviour.recorder import CALLBACKS, Recorder
-from trioproto import Factory, Protocol
+from trioproto.runtime.factory import Factory
+from trioproto.sansio.protocol import Protocol
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.recorder import CALLBACKS, Recorder
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
 
 FROM_WITHIN: dict[str, Any] = {
     "close": lambda self: self.transport.close(),
@@ -77,7 +79,7 @@ async def test_callbacks_never_nest(
     assert not protocol.inside
 
 
-@pytest.mark.drivers(*SERVED)
+@needs(Feature.ASYNC_CODE, Feature.DRAINS)
 async def test_async_callbacks_never_overlap(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -131,7 +133,7 @@ def _returning_none(acts: dict[str, Any]) -> dict[str, Any]:
     return {name: act if name == "eof_received" else wrap(act) for name, act in acts.items()}
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_an_async_connection_made_comes_before_any_data(connect: Connecting) -> None:
     release = trio.Event()
 
@@ -159,7 +161,7 @@ async def test_an_async_connection_made_comes_before_any_data(connect: Connectin
         ]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_what_an_async_callback_writes_leaves_when_it_next_awaits(
     connect: Connecting,
 ) -> None:
@@ -175,7 +177,7 @@ async def test_what_an_async_callback_writes_leaves_when_it_next_awaits(
         release.set()
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_async_data_received_takes_chunks_in_order_one_at_a_time(
     connect: Connecting,
 ) -> None:
@@ -198,7 +200,7 @@ async def test_async_data_received_takes_chunks_in_order_one_at_a_time(
         assert await peer.receive_exactly(len(data)) == data
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_an_async_eof_received_may_keep_the_connection_open(connect: Connecting) -> None:
     async def keep_open(self: Recorder) -> bool:
         await trio.lowlevel.checkpoint()
@@ -214,7 +216,7 @@ async def test_an_async_eof_received_may_keep_the_connection_open(connect: Conne
         assert await peer.receive_all() == (b"", "eof")
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_a_plain_function_may_return_what_is_to_be_awaited(connect: Connecting) -> None:
     async def reply(transport: Any) -> None:
         await trio.lowlevel.checkpoint()
@@ -231,7 +233,7 @@ async def test_a_plain_function_may_return_what_is_to_be_awaited(connect: Connec
         assert await peer.receive_exactly(3) == b"now"
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_a_callback_that_was_never_begun_is_closed_without_a_warning(
     connect: Connecting,
 ) -> None:
@@ -323,7 +325,7 @@ async def test_writes_from_many_places_are_neither_lost_nor_reordered(serving: S
             assert own == [b"%d %03d" % (number, line) for line in range(lines)]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_writes_from_a_task_and_a_callback_keep_their_order(connect: Connecting) -> None:
     async def count(self: Recorder) -> None:
         for number in range(50):

@@ -6,14 +6,15 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import ASYNC, MORE_THAN_FITS, SERVED, SOCKETS, Connecting
-from tests.behaviour.recorder import Recorder
-from trioproto.errors import (
+from trioproto.sansio.errors import (
     CloseTimeout,
     ConnectionDone,
     ServerDraining,
     WriteTimeout,
 )
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting
 
 
 async def test_a_reply_is_not_destroyed_by_input_that_was_never_read(connect: Connecting) -> None:
@@ -168,7 +169,7 @@ async def test_a_flush_without_progress_ends_by_the_write_timeout(
         assert ending == "reset"
 
 
-@pytest.mark.drivers(*ASYNC)  # the harness' peer takes all at once
+@needs(Feature.ASYNC_CODE)  # the harness' peer takes all at once
 async def test_a_flush_with_progress_outlives_the_write_timeout(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -185,7 +186,7 @@ async def test_a_flush_with_progress_outlives_the_write_timeout(
         assert (received + len(data), ending) == (MORE_THAN_FITS, "eof")
 
 
-@pytest.mark.drivers(*SERVED)
+@needs(Feature.SERVER)
 async def test_a_drains_deadline_overrides_that_of_the_flush(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -203,7 +204,6 @@ async def test_a_drains_deadline_overrides_that_of_the_flush(
         assert type(protocol.reason) is ServerDraining
 
 
-@pytest.mark.drivers(*SOCKETS)
 async def test_an_abort_resets_the_socket(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:
@@ -225,7 +225,7 @@ async def test_closing_is_true_from_the_call_on(connect: Connecting) -> None:
     assert seen == [False, True]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_nothing_is_left_in_the_run_of_a_connection_that_closed(
     connect: Connecting,
 ) -> None:

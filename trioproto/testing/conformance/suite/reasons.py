@@ -6,10 +6,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import ASYNC, MORE_THAN_FITS, SERVED_OR_HARNESS, Connecting
-from tests.behaviour.recorder import Recorder
-from trioproto import errors
-from trioproto.errors import (
+from trioproto.framing import LineReceiver
+from trioproto.sansio import errors
+from trioproto.sansio.errors import (
     CloseTimeout,
     ConnectionAborted,
     ConnectionClosed,
@@ -23,7 +22,9 @@ from trioproto.errors import (
     ServerDraining,
     WriteTimeout,
 )
-from trioproto.framing import LineReceiver
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting
 
 
 async def test_the_peers_eof(connect: Connecting) -> None:
@@ -116,7 +117,7 @@ async def test_a_frame_that_is_too_long(connect: Connecting) -> None:
     assert reason.limit == 16384
 
 
-@pytest.mark.drivers(*SERVED_OR_HARNESS)
+@needs(Feature.DRAINS)
 async def test_a_drain(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:
@@ -135,7 +136,7 @@ async def test_a_cancellation(connect: Connecting) -> None:
         assert type(protocol.reason) is ServerCancelled
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_a_callback_that_takes_too_long(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -176,17 +177,3 @@ async def test_a_second_close_does_not_change_the_reason(connect: Connecting) ->
         await peer.send_eof()
         await peer.settle()
         assert protocol.reason is mine
-
-
-def test_every_reason_is_a_connection_closed_and_the_other_errors_are_not() -> None:
-    assert issubclass(ConnectionClosed, errors.TrioprotoError)
-    for name in errors.__all__:
-        error = getattr(errors, name)
-        others = (
-            "NotSupported",
-            "AsyncCallbackError",
-            "EndpointError",
-            "ListenError",
-            "StringTooLong",
-        )
-        assert issubclass(error, ConnectionClosed) is (name not in (*others, "TrioprotoError"))

@@ -9,19 +9,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import (
-    ASYNC,
-    MORE_THAN_FITS,
-    SERVED_OR_HARNESS,
-    Connecting,
-    MemoryService,
-    PollService,
-    Serving,
-)
-from tests.behaviour.recorder import Recorder
-from tests.behaviour.tls_peers import TLSPeer, server_context
-from trioproto import Factory
-from trioproto.errors import AgeTimeout, ConnectionLost, ServerDraining, WriteTimeout
+from trioproto.runtime.factory import Factory
+from trioproto.sansio.errors import AgeTimeout, ConnectionLost, ServerDraining, WriteTimeout
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
 
 AGED: dict[str, Any] = {"max_age": 10, "drain_grace": 20, "idle_timeout": None}
 
@@ -72,7 +64,7 @@ async def test_what_the_peer_says_does_not_make_it_younger(
         assert type(protocol.transport.reason) is AgeTimeout
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_a_running_callback_runs_on_before_the_connection_is_told(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -92,7 +84,7 @@ async def test_a_running_callback_runs_on_before_the_connection_is_told(
         assert protocol.heard[-2:] == ["quiesce", "connection_lost"]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_a_callback_that_goes_on_for_ever_is_cancelled_when_the_grace_is_over(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -168,7 +160,7 @@ async def test_a_peer_that_does_not_take_the_output_holds_no_old_connection(
         assert type(protocol.reason) in (AgeTimeout, WriteTimeout)
 
 
-@pytest.mark.drivers(*SERVED_OR_HARNESS)
+@needs(Feature.DRAINS)
 async def test_a_server_that_drains_is_told_of_no_age(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -184,7 +176,7 @@ async def test_a_server_that_drains_is_told_of_no_age(
         assert type(protocol.reason) is ServerDraining
 
 
-@pytest.mark.drivers("listener", "poll", "tls")
+@needs(Feature.SERVER)
 async def test_an_old_connection_holds_no_drain(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -225,51 +217,6 @@ async def test_a_new_protocol_does_not_make_a_connection_younger(
         assert new.heard == ["connection_made", "quiesce"]
         assert "quiesce" not in protocol.heard
         assert type(new.transport.reason) is AgeTimeout
-
-
-@pytest.mark.drivers("memory", "poll")
-@pytest.mark.parametrize("seconds_before", [5, 9])
-async def test_tls_does_not_make_a_connection_younger(
-    connect: Connecting, seconds_before: float, autojump_clock: MockClock
-) -> None:
-    protocol = Recorder(data_received=lambda self: self.transport.start_tls(server_context()))
-    async with connect(Factory(lambda: protocol, **AGED)) as below:
-        await below.pass_time(seconds_before)
-        await below.send(b"x")
-        await below.settle()
-        await below.pass_time(3)  # in the second row its time comes in the handshake
-        peer = TLSPeer(below)
-        await peer.handshake()
-        await below.settle()
-        await below.pass_time(3)
-        assert protocol.heard[:3] == ["connection_made", "data_received", "quiesce"]
-        assert type(protocol.transport.reason) is AgeTimeout
-
-
-@pytest.mark.drivers("tls_memory", "tls")
-@pytest.mark.parametrize("seconds", [3, 8, 1000])
-async def test_an_age_shorter_than_the_handshake_ends_it_soon_after(
-    serving: Serving, driver: str, seconds: float, autojump_clock: MockClock
-) -> None:
-    protocol = Recorder()
-    factory = Factory(lambda: protocol, **AGED | {"max_age": 5, "handshake_timeout": 10})
-    async with serving(factory) as service:
-        kind: Any = MemoryService if driver == "tls_memory" else PollService
-        below = await kind._connect(service)
-        below.service = service
-        service.peers.append(below)
-        await service.pass_time(min(seconds, 11))
-        if seconds == 1000:
-            assert protocol.heard == []
-            assert len(factory.connections) == 0
-            return
-        peer = TLSPeer(below)
-        await peer.handshake()
-        await service.settle()
-        assert protocol.heard == ["connection_made"] + ["quiesce"] * (seconds > 5)
-        await service.pass_time(3)
-        assert type(protocol.transport.reason) is AgeTimeout
-        assert await peer.receive_all() == (b"", "eof")
 
 
 async def test_an_age_that_is_set_late_leaves_the_whole_grace(

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import trio
 
-from tests.behaviour.drivers import ASYNC, Connecting
-from tests.framing.kinds import KINDS, Kind
-from trioproto.errors import ConnectionDone, ConnectionLost, IncompleteFrame
 from trioproto.framing import FrameReceiver
+from trioproto.sansio.errors import ConnectionDone, ConnectionLost, IncompleteFrame
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.kinds import KINDS, Kind
+from trioproto.testing.conformance.service import Connecting
 
 each_kind = pytest.mark.parametrize("kind", [pytest.param(k, id=name) for name, k in KINDS.items()])
 
@@ -59,7 +60,7 @@ async def test_frames_are_answered_in_order(connect: Connecting, kind: Kind) -> 
         assert await peer.receive_exactly(len(expected)) == expected
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 @each_kind
 async def test_async_callbacks_are_awaited_one_after_the_other(
     connect: Connecting, kind: Kind
@@ -74,7 +75,7 @@ async def test_async_callbacks_are_awaited_one_after_the_other(
         assert receiver.heard == list(kind.frames)
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 @pytest.mark.parametrize("then", [slowly, at_once])
 @each_kind
 async def test_bad_bytes_end_the_connection_after_the_frames_before_them(
@@ -91,7 +92,7 @@ async def test_bad_bytes_end_the_connection_after_the_frames_before_them(
         assert [type(reason) for reason in receiver.reasons] == [kind.error]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 @each_kind
 async def test_an_async_callback_that_closes_is_the_last_one(
     connect: Connecting, kind: Kind

@@ -13,17 +13,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import (
-    ASYNC,
-    IN_MEMORY,
-    MORE_THAN_FITS,
-    SOCKETS,
-    Connecting,
-    Serving,
-)
-from tests.behaviour.recorder import Recorder
-from trioproto import Factory, Protocol
-from trioproto.errors import (
+from trioproto.runtime.factory import Factory
+from trioproto.sansio.errors import (
     ConnectionAborted,
     ConnectionClosed,
     ConnectionDone,
@@ -31,6 +22,11 @@ from trioproto.errors import (
     NotSupported,
     WriteTimeout,
 )
+from trioproto.sansio.protocol import Protocol
+from trioproto.testing.conformance.features import Feature, lacks, needs
+from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
+from trioproto.testing.conformance.suite.fixtures import CONTENT
 
 CHUNK = 1 << 16
 
@@ -65,7 +61,7 @@ class Streams(Protocol):
         self.reasons.append(reason)
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 @pytest.mark.parametrize("in_task", [False, True])
 async def test_send_streams_in_order_with_little_waiting(
     connect: Connecting, in_task: bool
@@ -82,7 +78,7 @@ async def test_send_streams_in_order_with_little_waiting(
         assert protocol.most_waiting < CHUNK
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_send_returns_at_once_while_little_waits(connect: Connecting) -> None:
     done: list[str] = []
 
@@ -98,7 +94,7 @@ async def test_send_returns_at_once_while_little_waits(connect: Connecting) -> N
         assert await peer.receive_exactly(5) == b"small"
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_send_refuses_text(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol):
@@ -106,7 +102,7 @@ async def test_send_refuses_text(connect: Connecting) -> None:
             await protocol.transport.send("text")  # type: ignore[arg-type]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 @pytest.mark.parametrize(
     ("ending", "reason"),
     [
@@ -147,7 +143,7 @@ async def test_a_send_that_waits_raises_the_reason_when_the_connection_ends(
         assert raised == [protocol.reason]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_send_on_a_closed_connection_raises_its_reason(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:
@@ -162,7 +158,7 @@ async def test_send_on_a_closed_connection_raises_its_reason(connect: Connecting
             await protocol.transport.send(b"late")
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_the_reason_that_send_raises_in_a_callback_is_no_error(connect: Connecting) -> None:
     """What a peer does is never an error of the server's, rule 4."""
 
@@ -184,17 +180,7 @@ async def test_the_reason_that_send_raises_in_a_callback_is_no_error(connect: Co
         assert type(protocol.reason) is ConnectionDone
 
 
-CONTENT = bytes(range(256)) * (MORE_THAN_FITS // 256)
-
-
-@pytest.fixture
-def big_file(tmp_path: Path) -> Path:
-    path = tmp_path / "big"
-    path.write_bytes(CONTENT)
-    return path
-
-
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 @pytest.mark.parametrize(
     ("offset", "count"),
     [(0, None), (0, 0), (1, None), (1000, 5000), (0, MORE_THAN_FITS), (5, MORE_THAN_FITS * 2)],
@@ -219,7 +205,7 @@ async def test_send_file_sends_that_part_of_a_file(
         assert results == [len(expected)]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_send_file_waits_with_little_in_memory(connect: Connecting, big_file: Path) -> None:
     async def reply(self: Recorder) -> None:
         await self.transport.send_file(big_file)
@@ -233,7 +219,7 @@ async def test_send_file_waits_with_little_in_memory(connect: Connecting, big_fi
         assert begin + await peer.receive_exactly(MORE_THAN_FITS - len(begin)) == CONTENT
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_send_file_of_an_absent_file_raises_and_sends_nothing(
     connect: Connecting, tmp_path: Path
 ) -> None:
@@ -252,7 +238,7 @@ async def test_send_file_of_an_absent_file_raises_and_sends_nothing(
     assert raised == ["not found"]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_send_file_on_a_closed_connection_raises_its_reason(
     connect: Connecting, big_file: Path
 ) -> None:
@@ -264,7 +250,7 @@ async def test_send_file_on_a_closed_connection_raises_its_reason(
             await protocol.transport.send_file(big_file)
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_a_send_file_that_is_cut_leaves_no_file_open(
     connect: Connecting, big_file: Path
 ) -> None:
@@ -286,7 +272,7 @@ async def test_a_send_file_that_is_cut_leaves_no_file_open(
     assert str(big_file) not in links
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_what_others_write_during_send_file_comes_after_the_file(
     connect: Connecting, big_file: Path
 ) -> None:
@@ -302,7 +288,7 @@ async def test_what_others_write_during_send_file_comes_after_the_file(
         assert begin + rest == CONTENT + b"after"
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_two_files_at_once_come_one_after_the_other(
     connect: Connecting, tmp_path: Path
 ) -> None:
@@ -320,7 +306,7 @@ async def test_two_files_at_once_come_one_after_the_other(
         assert data in (parts["a"] + parts["b"], parts["b"] + parts["a"])
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_a_close_during_send_file_lets_it_finish(connect: Connecting, big_file: Path) -> None:
     """The callback is not disturbed by it, rule 2, and nothing accepted is lost, rule 8."""
 
@@ -336,7 +322,7 @@ async def test_a_close_during_send_file_lets_it_finish(connect: Connecting, big_
         assert (begin + rest, ending) == (CONTENT, "eof")
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_two_tasks_that_send_lose_nothing(connect: Connecting) -> None:
     async def count(self: Recorder, letter: bytes) -> None:
         for _ in range(10):
@@ -353,7 +339,7 @@ async def test_two_tasks_that_send_lose_nothing(connect: Connecting) -> None:
         assert sorted(chunks) == [b"a" * CHUNK] * 10 + [b"b" * CHUNK] * 10
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_wait_closed_in_a_task_elsewhere_sees_each_end(connect: Connecting) -> None:
     for ending, expected in (("close", ConnectionDone), ("abort", ConnectionAborted)):
         protocol = Recorder()
@@ -376,7 +362,7 @@ async def test_wait_closed_in_a_task_elsewhere_sees_each_end(connect: Connecting
 # Socket options
 
 
-@pytest.mark.drivers(*SOCKETS)
+@needs(Feature.SOCKET_OPTIONS)
 async def test_socket_options_can_be_read_and_set(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol):
@@ -387,7 +373,7 @@ async def test_socket_options_can_be_read_and_set(connect: Connecting) -> None:
         assert transport.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
 
 
-@pytest.mark.drivers("poll")
+@needs(Feature.SERVER, Feature.SOCKET_OPTIONS)
 @pytest.mark.parametrize("on", [True, False])
 async def test_nodelay_and_keepalive_are_as_the_settings_say(connect: Connecting, on: bool) -> None:
     protocol = Recorder()
@@ -397,7 +383,7 @@ async def test_nodelay_and_keepalive_are_as_the_settings_say(connect: Connecting
         assert bool(transport.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) is on
 
 
-@pytest.mark.drivers("harness", *IN_MEMORY)
+@lacks(Feature.SOCKET_OPTIONS)
 async def test_socket_options_are_not_supported_where_there_is_no_socket(
     connect: Connecting,
 ) -> None:
@@ -439,7 +425,7 @@ class Remembers(Recorder):
         return super().connection_lost(reason)
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_context_variables_are_the_connections(serving: Serving) -> None:
     protocols = [Remembers("first"), Remembers("second")]
     waiting = iter(protocols)
@@ -456,7 +442,7 @@ async def test_context_variables_are_the_connections(serving: Serving) -> None:
     assert variable.get() == "unset"
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_context_variables_are_the_same_in_async_callbacks_and_tasks(
     connect: Connecting,
 ) -> None:
@@ -476,7 +462,7 @@ async def test_context_variables_are_the_same_in_async_callbacks_and_tasks(
     assert seen == ["mine", "mine"]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_what_belongs_to_a_task_works_in_an_async_callback(connect: Connecting) -> None:
     lock = trio.Lock()
     limiter = trio.CapacityLimiter(1)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import ASYNC, MORE_THAN_FITS, Connecting, Serving
-from tests.behaviour.recorder import Recorder
-from trioproto import Factory
-from trioproto.errors import ConnectionDone, IdleTimeout, WriteTimeout
+from trioproto.runtime.factory import Factory
+from trioproto.sansio.errors import ConnectionDone, IdleTimeout, WriteTimeout
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
 
 
 async def test_a_peer_that_says_nothing_is_closed_after_a_minute(
@@ -155,7 +155,7 @@ async def test_the_idle_clock_stands_still_while_the_protocol_pauses_reading(
         assert "timed_out" in protocol.heard
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_the_idle_clock_stands_still_while_a_callback_runs(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -176,7 +176,7 @@ async def test_the_idle_clock_stands_still_while_a_callback_runs(
         assert "timed_out" in protocol.heard
 
 
-@pytest.mark.drivers(*ASYNC)  # the harness' peer takes all at once
+@needs(Feature.ASYNC_CODE)  # the harness' peer takes all at once
 async def test_a_peer_that_takes_a_little_now_and_then_is_no_write_timeout(
     serving: Serving, autojump_clock: MockClock
 ) -> None:
@@ -264,7 +264,7 @@ async def test_a_peer_that_says_nothing_after_our_eof_is_closed_in_time_too(
         assert type(protocol.reason) is IdleTimeout
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_a_callback_that_waits_for_its_own_end_is_ended(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:

@@ -9,17 +9,19 @@ from typing import Any
 import pytest
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import ASYNC, IN_MEMORY, MORE_THAN_FITS, SOCKETS, Connecting, Serving
-from tests.behaviour.provoking import provoke, where_it_happens
-from tests.behaviour.recorder import CALLBACKS, Recorder, keep_open
-from trioproto import Factory, Protocol, TCPAddress
-from trioproto.errors import (
+from trioproto.runtime.factory import Factory
+from trioproto.sansio.errors import (
     CloseTimeout,
     ConnectionAborted,
     ConnectionDone,
     ConnectionLost,
     NotSupported,
 )
+from trioproto.sansio.protocol import Protocol
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.provoking import each_callback, provoke
+from trioproto.testing.conformance.recorder import Recorder, keep_open
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
 
 
 def act_close(protocol: Recorder) -> None:
@@ -418,7 +420,7 @@ async def test_write_eof_waits_for_what_was_written(connect: Connecting) -> None
         assert protocol.received == b"and back"
 
 
-@pytest.mark.drivers(*IN_MEMORY)  # the others can all send EOF alone
+@needs(Feature.HALF_CLOSE_IS_OPTIONAL)
 async def test_write_eof_is_not_supported_where_eof_cannot_be_sent_alone(
     connect: Connecting,
 ) -> None:
@@ -431,7 +433,7 @@ async def test_write_eof_is_not_supported_where_eof_cannot_be_sent_alone(
         assert await peer.receive_exactly(11) == b"still works"
 
 
-@pytest.mark.drivers(*IN_MEMORY)
+@needs(Feature.HALF_CLOSE_IS_OPTIONAL)
 async def test_close_does_not_linger_where_eof_cannot_be_sent_alone(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -442,19 +444,6 @@ async def test_close_does_not_linger_where_eof_cannot_be_sent_alone(
         await peer.settle()
         assert type(protocol.reason) is ConnectionDone
         assert await peer.receive_all() == (b"bye", "eof")
-        assert peer.stream.closed_gracefully  # type: ignore[attr-defined]
-
-
-@pytest.mark.drivers(*IN_MEMORY)
-@pytest.mark.parametrize("half_close", [True, False])
-async def test_an_abort_closes_a_stream_by_force(connect: Connecting, half_close: bool) -> None:
-    protocol = Recorder()
-    async with connect(protocol, half_close=half_close) as peer:
-        protocol.transport.abort()
-        await peer.settle()
-        assert protocol.lost
-        assert peer.stream.closed  # type: ignore[attr-defined]
-        assert not peer.stream.closed_gracefully  # type: ignore[attr-defined]
 
 
 async def test_a_reset_is_reported_as_a_loss_with_its_cause(connect: Connecting) -> None:
@@ -470,7 +459,7 @@ async def test_a_reset_is_reported_as_a_loss_with_its_cause(connect: Connecting)
     assert "eof_received" not in protocol.heard
 
 
-@pytest.mark.drivers("harness", *SOCKETS)  # a stream in memory has no errno
+@needs(Feature.ERROR_NUMBERS)
 async def test_a_loss_keeps_its_errno(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:
@@ -505,7 +494,7 @@ async def test_close_and_abort_from_connection_made_deliver_nothing(connect: Con
         assert type(protocol.reason) is reason
 
 
-@pytest.mark.parametrize(("driver", "callback"), where_it_happens(CALLBACKS))
+@each_callback()
 @pytest.mark.parametrize("act", [act_close, act_abort])
 async def test_a_protocol_may_end_itself_in_any_callback(
     connect: Connecting, autojump_clock: MockClock, callback: str, act: Any
@@ -521,7 +510,7 @@ async def test_a_protocol_may_end_itself_in_any_callback(
 
 
 @pytest.mark.parametrize("ending", ["close", "abort"])
-@pytest.mark.parametrize(("driver", "callback"), where_it_happens(CALLBACKS))
+@each_callback()
 async def test_a_protocol_may_end_another_connection_in_any_callback(
     serving: Serving, autojump_clock: MockClock, callback: str, ending: str
 ) -> None:
@@ -584,7 +573,7 @@ async def test_connections_has_an_entry_until_just_before_connection_lost(
     assert len(factory.connections) == 0
 
 
-@pytest.mark.drivers(*SOCKETS)
+@needs(Feature.ADDRESSES)
 async def test_addresses_are_those_of_the_socket_and_last_for_ever(serving: Serving) -> None:
     built_for: list[object] = []
     at_loss: list[object] = []
@@ -596,16 +585,14 @@ async def test_addresses_are_those_of_the_socket_and_last_for_ever(serving: Serv
             return protocol
 
     async with serving(Builds()) as service:
-        peer: Any = await service.connect()
-        here = TCPAddress(*peer.raw.getsockname())
-        there = TCPAddress(*peer.raw.getpeername())
+        peer = await service.connect()
+        here, there = peer.address, peer.server_address
         assert (protocol.transport.peer, protocol.transport.local) == (here, there)
         await peer.reset()
         await peer.settle()
         assert protocol.lost
         assert built_for == at_loss == [here]
         assert (protocol.transport.peer, protocol.transport.local) == (here, there)
-        assert str(there) == f"tcp:127.0.0.1:{there.port}"
 
 
 async def test_build_protocol_gets_the_address_that_the_transport_shows(serving: Serving) -> None:
@@ -635,7 +622,7 @@ async def test_a_factory_that_builds_nothing_refuses_the_connection(serving: Ser
         assert len(factory.connections) == 0
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_wait_closed_gives_the_reason_to_a_task_elsewhere(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import trio
 
-from tests.behaviour.drivers import MORE_THAN_FITS, Serving
-from tests.behaviour.peers import Peer
-from tests.behaviour.recorder import Recorder
-from trioproto import Factory, Protocol
-from trioproto.errors import ConnectionAborted
+from trioproto.runtime.factory import Factory
+from trioproto.sansio.errors import ConnectionAborted
+from trioproto.sansio.protocol import Protocol
+from trioproto.testing.conformance.peer import Peer
+from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Serving
 
 
 class Forwards(Protocol):

@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import pytest
-
-from tests.behaviour.drivers import ALL, ASYNC, PLAIN, SERVED, Serving
-from tests.behaviour.recorder import Recorder
-from trioproto import Factory, events
-from trioproto.errors import ConnectionClosed, ServerCancelled
+from trioproto.runtime.factory import Factory
+from trioproto.sansio import events
+from trioproto.sansio.errors import ConnectionClosed, ServerCancelled
 from trioproto.sansio.events import Event
-
-UNENCRYPTED = ("harness", *PLAIN)
+from trioproto.testing.conformance.features import Feature, lacks, needs
+from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import Serving
 
 
 class Diary:
@@ -60,7 +58,6 @@ LIFE = [
 ]
 
 
-@pytest.mark.drivers(*ALL)
 async def test_events_come_before_the_callbacks_that_they_tell_of(serving: Serving) -> None:
     diary = Diary()
     async with serving(diary.factory()) as service:
@@ -76,7 +73,7 @@ async def test_events_come_before_the_callbacks_that_they_tell_of(serving: Servi
     assert diary.closed.opened
 
 
-@pytest.mark.drivers(*UNENCRYPTED)
+@lacks(Feature.ENCRYPTS)
 async def test_the_end_tells_the_reason_and_every_byte(serving: Serving) -> None:
     diary = Diary()
     async with serving(diary.factory()) as service:
@@ -97,7 +94,6 @@ async def test_the_end_tells_the_reason_and_every_byte(serving: Serving) -> None
     assert now.closed == {"ConnectionDone": 1}
 
 
-@pytest.mark.drivers(*ALL)
 async def test_who_aborts_a_connection_when_it_opens_spares_the_protocol(serving: Serving) -> None:
     diary = Diary(ends="abort")
     async with serving(diary.factory()) as service:
@@ -108,7 +104,6 @@ async def test_who_aborts_a_connection_when_it_opens_spares_the_protocol(serving
         assert service.factory.connection_info() == ()
 
 
-@pytest.mark.drivers(*ALL)
 async def test_who_closes_a_connection_when_it_opens_spares_the_protocol(serving: Serving) -> None:
     diary = Diary(ends="close")
     async with serving(diary.factory()) as service:
@@ -120,7 +115,7 @@ async def test_who_closes_a_connection_when_it_opens_spares_the_protocol(serving
         assert service.factory.statistics().closed == {"ConnectionDone": 1}
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_a_cancelled_server_tells_of_each_end(serving: Serving) -> None:
     diary = Diary()
     async with serving(diary.factory()) as service:
@@ -132,7 +127,6 @@ async def test_a_cancelled_server_tells_of_each_end(serving: Serving) -> None:
     assert service.factory.statistics().closed == {"ServerCancelled": 1}
 
 
-@pytest.mark.drivers(*ALL)
 async def test_a_peer_that_no_protocol_is_built_for_is_refused(serving: Serving) -> None:
     class Refuses(Factory[Any]):
         def build_protocol(self, peer: Any) -> None:
@@ -152,7 +146,6 @@ async def test_a_peer_that_no_protocol_is_built_for_is_refused(serving: Serving)
     assert now.closed == {"ConnectionDone": 1}
 
 
-@pytest.mark.drivers(*ALL)
 async def test_a_factory_that_cannot_build_is_told_of(
     serving: Serving, logged_errors: list[logging.LogRecord]
 ) -> None:
@@ -174,7 +167,7 @@ async def test_a_factory_that_cannot_build_is_told_of(
     assert now.opening == 0
 
 
-@pytest.mark.drivers(*SERVED)
+@needs(Feature.SERVER)
 async def test_interrupts_of_subscribers_end_the_server_after_the_callbacks(
     serving: Serving,
 ) -> None:
@@ -198,7 +191,6 @@ class Odd(ConnectionClosed):
     """A reason of a user's."""
 
 
-@pytest.mark.drivers(*ALL)
 async def test_a_users_own_reason_is_told(serving: Serving) -> None:
     diary = Diary()
     async with serving(diary.factory()) as service:

@@ -5,24 +5,24 @@ That nothing spins is shown by ``settle()``: it returns only when all tasks slee
 
 from __future__ import annotations
 
-import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import ASYNC, MORE_THAN_FITS, Connecting, Serving
-from tests.behaviour.recorder import Recorder, keep_open
-from trioproto import Factory
-from trioproto.errors import (
+from trioproto.framing import LineReceiver
+from trioproto.runtime.factory import Factory
+from trioproto.sansio.errors import (
     ConnectionDone,
     ConnectionLost,
     IdleTimeout,
     IncompleteFrame,
     WriteTimeout,
 )
-from trioproto.framing import LineReceiver
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.recorder import Recorder, keep_open
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
 
 
-@pytest.mark.drivers("harness", "poll")  # over a stream, at the next read or write
+@needs(Feature.SEES_RESETS)
 async def test_a_paused_connection_notices_a_reset_at_once(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:
@@ -33,7 +33,7 @@ async def test_a_paused_connection_notices_a_reset_at_once(connect: Connecting) 
         assert type(protocol.reason) is ConnectionLost
 
 
-@pytest.mark.drivers("harness", "poll")
+@needs(Feature.SEES_RESETS)
 async def test_a_reset_behind_unread_data_is_noticed_at_once(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:
@@ -123,7 +123,7 @@ async def test_a_paused_connection_closed_on_both_sides_does_not_spin(
         assert type(protocol.reason) is ConnectionDone
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_a_fin_during_an_async_callback_does_not_spin_and_comes_after_it(
     connect: Connecting,
 ) -> None:

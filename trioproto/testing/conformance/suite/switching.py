@@ -7,11 +7,17 @@ from typing import Any
 import pytest
 import trio
 
-from tests.behaviour.drivers import ASYNC, SERVED_OR_HARNESS, Connecting, serving
-from tests.behaviour.recorder import Recorder
-from trioproto import Protocol
-from trioproto.errors import CallbackError, ConnectionAborted, ConnectionDone, IncompleteFrame
 from trioproto.framing import Int8StringReceiver, LineReceiver
+from trioproto.sansio.errors import (
+    CallbackError,
+    ConnectionAborted,
+    ConnectionDone,
+    IncompleteFrame,
+)
+from trioproto.sansio.protocol import Protocol
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import Connecting, Serving
 
 
 class Preamble(LineReceiver):
@@ -86,7 +92,7 @@ async def test_a_frame_of_the_new_format_may_be_cut_anywhere(connect: Connecting
             assert new.strings == [b"hello", b"", b"\r\n"]
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_a_running_callback_ends_before_the_new_protocol_begins(connect: Connecting) -> None:
     release = trio.Event()
     new = Recorder()
@@ -316,15 +322,17 @@ async def test_a_switch_in_eof_received_hands_over_a_connection_that_is_kept_ope
         assert new.heard == ["connection_made", "eof_received", "connection_lost"]
 
 
-@pytest.mark.drivers(*SERVED_OR_HARNESS)
-async def test_a_switch_in_quiesce_is_followed_by_a_quiesce_of_the_new_one(driver: str) -> None:
+@needs(Feature.DRAINS)
+async def test_a_switch_in_quiesce_is_followed_by_a_quiesce_of_the_new_one(
+    serving: Serving,
+) -> None:
     new = Recorder()
 
     class Draining(Preamble):
         def quiesce(self) -> None:
             self.transport.switch_protocol(self.new)
 
-    async with serving(driver, Draining(new)) as service:
+    async with serving(Draining(new)) as service:
         peer = await service.connect()
         await peer.send(b"hal")
         await service.settle()

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from tests.behaviour.drivers import ALL, MORE_THAN_FITS, SERVED_OR_HARNESS
-from tests.behaviour.peers import Peer, PeerWasReset
-from tests.behaviour.recorder import Recorder
+from trioproto.testing.conformance.features import Feature, Test, each
+from trioproto.testing.conformance.peer import Peer, PeerWasReset
+from trioproto.testing.conformance.recorder import CALLBACKS, Recorder
+from trioproto.testing.conformance.service import MORE_THAN_FITS
 
 
-def where_it_happens(
-    callbacks: Iterable[str], drivers: Iterable[str] = ALL
-) -> list[tuple[str, str]]:
-    """Pairs of a driver and a callback: only a server, or the harness, drains."""
-    return [
-        (driver, callback)
-        for driver in drivers
-        for callback in callbacks
-        if callback != "quiesce" or driver in SERVED_OR_HARNESS
-    ]
+def each_callback(callbacks: Iterable[str] = CALLBACKS) -> Callable[[Test], Test]:
+    """Decorate a test that is run with each ``callback``; only what drains can quiesce."""
+    return each(
+        "callback",
+        {name: {Feature.DRAINS} if name == "quiesce" else set() for name in callbacks},
+    )
 
 
 async def provoke(callback: str, peer: Peer, protocol: Recorder) -> None:

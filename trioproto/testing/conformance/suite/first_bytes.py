@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import (
-    ASYNC,
-    MORE_THAN_FITS,
-    UNMARKED,
-    Connecting,
-    MemoryService,
-    PollService,
-    Serving,
-)
-from tests.behaviour.peers import Peer
-from tests.behaviour.recorder import Recorder
-from tests.behaviour.tls_peers import TLSPeer
-from trioproto import Factory
-from trioproto.errors import FirstByteTimeout, IdleTimeout
+from trioproto.sansio.errors import FirstByteTimeout, IdleTimeout
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import MORE_THAN_FITS, UNMARKED, Connecting
 
 ENCRYPTED = ("tls_memory", "tls")
 
@@ -91,65 +80,7 @@ async def test_what_we_say_is_no_first_byte(connect: Connecting, autojump_clock:
         assert type(protocol.transport.reason) is FirstByteTimeout
 
 
-@pytest.mark.drivers(*ENCRYPTED)
-async def test_a_first_byte_may_come_together_with_the_end_of_the_handshake(
-    serving: Serving, driver: str, autojump_clock: MockClock
-) -> None:
-    protocol = Recorder()
-    factory = Factory(lambda: protocol, first_byte_timeout=10, idle_timeout=None)
-    async with serving(factory) as service:
-        below = await raw_peer(driver, service)
-        peer = TLSPeer(below)
-        await handshake_and_say(peer, b"x")
-        await service.settle()
-        assert protocol.received == b"x"
-        await service.pass_time(100)
-        assert not protocol.transport.closing
-
-
-@pytest.mark.drivers(*ENCRYPTED)
-async def test_the_handshake_is_no_first_byte_and_takes_none_of_its_time(
-    serving: Serving, driver: str, autojump_clock: MockClock
-) -> None:
-    protocol = Recorder()
-    factory = Factory(lambda: protocol, first_byte_timeout=5, handshake_timeout=10)
-    async with serving(factory) as service:
-        below = await raw_peer(driver, service)
-        await service.pass_time(8)
-        peer = TLSPeer(below)
-        await peer.handshake()
-        await service.settle()
-        assert protocol.heard == ["connection_made"]
-        await service.pass_time(4)
-        assert not protocol.transport.closing
-        await service.pass_time(2)
-        assert type(protocol.transport.reason) is FirstByteTimeout
-
-
-async def raw_peer(driver: str, service: Any) -> Peer:
-    """Connect without shaking hands."""
-    kind: Any = MemoryService if driver == "tls_memory" else PollService
-    below: Peer = await kind._connect(service)
-    below.service = service
-    service.peers.append(below)
-    await service.settle()
-    return below
-
-
-async def handshake_and_say(peer: TLSPeer, data: bytes) -> None:
-    while not peer.connected:
-        try:
-            peer.session.do_handshake()
-            peer.connected = True
-            peer.session.write(data)
-        except ssl.SSLWantReadError:
-            pass
-        await peer.below.send(peer.outgoing.read())
-        if not peer.connected:
-            peer.incoming.write(await peer.below.receive_some())
-
-
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 @pytest.mark.parametrize("spoke_meanwhile", [True, False])
 async def test_a_long_greeting_takes_none_of_the_time_for_the_first_byte(
     connect: Connecting, spoke_meanwhile: bool, autojump_clock: MockClock

@@ -10,12 +10,14 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import ASYNC, MORE_THAN_FITS, PLAIN, LoopService, Serving
-from tests.behaviour.recorder import Recorder
-from trioproto import Factory, Protocol
-from trioproto.errors import ConnectionClosed
+from trioproto.runtime.factory import Factory
+from trioproto.sansio.errors import ConnectionClosed
+from trioproto.sansio.protocol import Protocol
+from trioproto.testing.conformance.features import Feature, lacks
+from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Serving
 
-pytestmark = pytest.mark.drivers(*ASYNC)
+NEEDS = {Feature.ASYNC_CODE}
 
 PASSES = range(40)
 
@@ -76,7 +78,7 @@ def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-@pytest.mark.drivers(*PLAIN)  # with TLS who gets no slot cannot even shake hands
+@lacks(Feature.ENCRYPTS)  # with TLS who gets no slot cannot even shake hands
 @pytest.mark.parametrize("small_buffers", [False, True])
 async def test_a_service_cancelled_after_any_number_of_steps_leaves_nothing_behind(
     serving: Serving, autojump_clock: MockClock, small_buffers: bool
@@ -86,16 +88,13 @@ async def test_a_service_cancelled_after_any_number_of_steps_leaves_nothing_behi
     for passes in PASSES:
         factory.built.clear()
         async with serving(factory, small_buffers=small_buffers) as service:
-            assert isinstance(service, LoopService)
             for _ in range(3):  # one more than there is room for
-                peer = await service._connect()
-                peer.service = service
-                service.peers.append(peer)
+                peer = await service.open_peer()
                 await peer.send(b"go")
             for _ in range(passes):
                 await trio.lowlevel.checkpoint()
             service.cancel()
-            await service.ended.wait()
+            await service.wait_ended()
         assert service.failures == []
         assert len(factory.connections) == 0
         assert factory.entered == factory.left
@@ -136,12 +135,11 @@ async def test_a_connection_cancelled_in_each_step_of_a_callback_ends_once(
 
         protocol = Recorder(data_received=step)
         async with serving(protocol) as service:
-            assert isinstance(service, LoopService)
             peer = await service.connect()
             await peer.send(b"go")
             while len(steps) < passes:
                 await trio.lowlevel.checkpoint()
             service.cancel()
-            await service.ended.wait()
+            await service.wait_ended()
             assert len(steps) in (passes, passes + 1)
             assert protocol.heard.count("connection_lost") == 1

@@ -9,21 +9,16 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import (
-    ASYNC,
-    MORE_THAN_FITS,
-    UNMARKED,
-    Connecting,
-)
-from tests.behaviour.peers import Peer
-from tests.behaviour.recorder import Recorder
-from tests.behaviour.tls_peers import TLSPeer, server_context
-from trioproto import Protocol
-from trioproto.errors import (
+from trioproto.framing import LineReceiver, NetstringReceiver
+from trioproto.sansio.errors import (
     ConnectionClosed,
     PeerTooSlow,
 )
-from trioproto.framing import LineReceiver, NetstringReceiver
+from trioproto.sansio.protocol import Protocol
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.peer import Peer
+from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import MORE_THAN_FITS, UNMARKED, Connecting
 
 WINDOW = 5
 RATE = 100
@@ -87,12 +82,12 @@ async def dribble(
 @pytest.mark.parametrize("size", [1, RATE - 1])
 @pytest.mark.parametrize("kind", [Lines, Raw, Strings])
 async def test_who_sends_a_frame_too_slowly_is_closed_within_three_windows(
-    connect: Connecting, driver: str, kind: type[Any], size: int, autojump_clock: MockClock
+    connect: Connecting, kind: type[Any], size: int, autojump_clock: MockClock
 ) -> None:
     protocol = kind()
-    if driver in ENCRYPTED:
-        size = max(1, size - RECORD)
     async with connect(protocol, **MEASURED) as peer:
+        if Feature.ENCRYPTS in peer.service.features:
+            size = max(1, size - RECORD)
         if kind is Strings:
             await peer.send(b"9999:")
         await dribble(peer, protocol, b"x" * size, seconds=3 * WINDOW)
@@ -220,7 +215,7 @@ async def test_what_we_write_meanwhile_is_no_excuse(
         assert type(protocol.transport.reason) is PeerTooSlow
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_callbacks_that_take_long_are_not_the_peers_slowness(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -294,56 +289,3 @@ async def test_who_has_ended_his_side_is_not_too_slow(
         peer.service.do(lambda: protocol.transport.write(b"reply"))
         assert await peer.receive_exactly(5) == b"reply"
         protocol.transport.close()
-
-
-@pytest.mark.drivers(*ENCRYPTED)
-async def test_a_large_record_on_its_way_counts_byte_by_byte(
-    connect: Connecting, autojump_clock: MockClock
-) -> None:
-    protocol = Lines()
-    async with connect(protocol, **MEASURED | {"min_receive_rate": 1000}) as peer:
-        assert isinstance(peer, TLSPeer)
-        await peer.send(b"begun ")
-        peer.session.write(bytes(16_000))  # a single record: decrypted when all of it is there
-        record = peer.outgoing.read()
-        for start in range(0, len(record), 120):
-            await peer.below.send(record[start : start + 120])
-            await peer.pass_time(0.1)
-            assert not protocol.transport.closing
-
-
-@pytest.mark.drivers(*ENCRYPTED)
-async def test_a_record_that_comes_too_slowly_is_too_slow(
-    connect: Connecting, autojump_clock: MockClock
-) -> None:
-    protocol = Recorder()
-    async with connect(protocol, **MEASURED) as peer:
-        assert isinstance(peer, TLSPeer)
-        peer.session.write(bytes(16_000))
-        record = peer.outgoing.read()
-        for start in range(3 * WINDOW):
-            if not protocol.transport.closing:
-                await peer.below.send(record[start : start + 1])
-                await peer.pass_time(1)
-        assert type(protocol.transport.reason) is PeerTooSlow
-
-
-@pytest.mark.drivers("memory", "poll")
-async def test_a_later_handshake_is_not_measured(
-    connect: Connecting, autojump_clock: MockClock
-) -> None:
-    def upgrade(self: Recorder) -> None:
-        if self.chunks[-1] == b"tls":
-            self.transport.start_tls(server_context())
-
-    protocol = Recorder(data_received=upgrade)
-    async with connect(protocol, **MEASURED | {"min_receive_rate": 1000}) as below:
-        await below.send(b"x" * WINDOW * 1000)
-        await below.pass_time(WINDOW + 1)
-        await below.send(b"tls")
-        await below.pass_time(8)
-        await TLSPeer(below).handshake()
-        await below.settle()
-        await below.pass_time(WINDOW - 0.1)
-        assert protocol.transport.tls is not None
-        assert not protocol.transport.closing
