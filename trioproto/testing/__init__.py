@@ -3,13 +3,20 @@
 from trioproto.testing.cases import Case
 from trioproto.testing.codecs import verify_codec
 from trioproto.testing.conversations import verify_protocol
+from trioproto.testing.faults import Faults
 from trioproto.testing.harness import Harness
 from trioproto.testing.partitions import VerificationFailed
+from trioproto.testing.pipe import Pipe
 from trioproto.testing.strategies import chunks, frames
+from trioproto.testing.transcript import Transcript, TranscriptError
 
 __all__ = [
     "Case",
+    "Faults",
     "Harness",
+    "Pipe",
+    "Transcript",
+    "TranscriptError",
     "VerificationFailed",
     "chunks",
     "frames",
