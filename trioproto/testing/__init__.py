@@ -1,10 +1,12 @@
 """Help for tests of protocols and codecs; not imported by ``import trioproto``."""
 
+from trioproto.sansio.lifecycle import State
 from trioproto.testing.cases import Case
 from trioproto.testing.codecs import verify_codec
 from trioproto.testing.conversations import verify_protocol
 from trioproto.testing.faults import Faults
 from trioproto.testing.harness import Harness
+from trioproto.testing.link import Link, LinkEnd
 from trioproto.testing.partitions import VerificationFailed
 from trioproto.testing.pipe import Pipe
 from trioproto.testing.strategies import chunks, frames
@@ -14,7 +16,10 @@ __all__ = [
     "Case",
     "Faults",
     "Harness",
+    "Link",
+    "LinkEnd",
     "Pipe",
+    "State",
     "Transcript",
     "TranscriptError",
     "VerificationFailed",
