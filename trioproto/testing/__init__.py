@@ -5,6 +5,8 @@ from trioproto.testing.codecs import verify_codec
 from trioproto.testing.conversations import verify_protocol
 from trioproto.testing.faults import Faults
 from trioproto.testing.harness import Harness
+from trioproto.testing.memory import MemoryStream, PlainMemoryStream, memory_stream_pair
+from trioproto.testing.memory_listener import MemoryListener, open_memory_listener
 from trioproto.testing.partitions import VerificationFailed
 from trioproto.testing.pipe import Pipe
 from trioproto.testing.strategies import chunks, frames
@@ -14,12 +16,17 @@ __all__ = [
     "Case",
     "Faults",
     "Harness",
+    "MemoryListener",
+    "MemoryStream",
     "Pipe",
+    "PlainMemoryStream",
     "Transcript",
     "TranscriptError",
     "VerificationFailed",
     "chunks",
     "frames",
+    "memory_stream_pair",
+    "open_memory_listener",
     "verify_codec",
     "verify_protocol",
 ]
