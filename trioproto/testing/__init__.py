@@ -7,6 +7,8 @@ from trioproto.testing.conversations import verify_protocol
 from trioproto.testing.faults import Faults
 from trioproto.testing.harness import Harness
 from trioproto.testing.link import Link, LinkEnd
+from trioproto.testing.memory import MemoryStream, PlainMemoryStream, memory_stream_pair
+from trioproto.testing.memory_listener import MemoryListener, open_memory_listener
 from trioproto.testing.partitions import VerificationFailed
 from trioproto.testing.pipe import Pipe
 from trioproto.testing.strategies import chunks, frames
@@ -18,13 +20,18 @@ __all__ = [
     "Harness",
     "Link",
     "LinkEnd",
+    "MemoryListener",
+    "MemoryStream",
     "Pipe",
+    "PlainMemoryStream",
     "State",
     "Transcript",
     "TranscriptError",
     "VerificationFailed",
     "chunks",
     "frames",
+    "memory_stream_pair",
+    "open_memory_listener",
     "verify_codec",
     "verify_protocol",
 ]
