@@ -7,6 +7,7 @@ from trioproto.testing.faults import Faults
 from trioproto.testing.harness import Harness
 from trioproto.testing.partitions import VerificationFailed
 from trioproto.testing.pipe import Pipe
+from trioproto.testing.scripted import ScriptedPeer, peer
 from trioproto.testing.strategies import chunks, frames
 from trioproto.testing.transcript import Transcript, TranscriptError
 
@@ -15,11 +16,13 @@ __all__ = [
     "Faults",
     "Harness",
     "Pipe",
+    "ScriptedPeer",
     "Transcript",
     "TranscriptError",
     "VerificationFailed",
     "chunks",
     "frames",
+    "peer",
     "verify_codec",
     "verify_protocol",
 ]
