@@ -206,7 +206,7 @@ async def test_what_nobody_takes_is_not_sent_for_ever(autojump_clock: MockClock)
     ours, _theirs = trio.testing.lockstep_stream_pair()
     async with peer(ours, timeout=3) as p:
         error = await failure(p, lambda p: p.send(b"much"))
-        assert error.problem == "not all of b'much' was taken in 3 s"
+        assert error.problem == "b'much' was not all taken in 3 s"
         assert trio.current_time() == 3
 
 
@@ -335,8 +335,17 @@ async def test_only_bytes_are_sent_and_expected(data: Any) -> None:
             await p.send(data)
         with pytest.raises(TypeError):
             await p.expect(data)
+
+
+async def test_nothing_is_not_expected_by_mistake() -> None:
+    async with scripted() as (p, _):
         with pytest.raises(ValueError, match="at least one byte"):
             await p.expect(b"")
+        with pytest.raises(ValueError, match="at least one byte"):
+            await p.expect_line(newline=b"")
+        with pytest.raises(ValueError, match="at least 0 bytes"):
+            await p.expect_exactly(-1)
+        assert await p.expect_exactly(0) == b""
 
 
 async def test_no_more_is_read_than_was_expected_and_a_chunk() -> None:

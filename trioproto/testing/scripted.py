@@ -10,23 +10,21 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from math import inf
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVarTuple
 
 import trio
-from trio.testing import wait_all_tasks_blocked
 
 from trioproto.sansio.errors import NotSupported
 from trioproto.testing.partitions import shown
+from trioproto.testing.quiet import until_quiet, within
 from trioproto.testing.transcript import Transcript, TranscriptError
 
-T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _CHUNK = 64 * 1024
 """Bytes read at once: so many may be there besides those that were expected."""
 _MOST_LEFT = 1024 * 1024
 """Bytes read of those that nobody expects, to show them."""
-_PATIENCE = 5.0
-"""Seconds that a program is given to become quiet."""
 
 _EOF = "EOF"
 _RESET = "a reset"
@@ -114,32 +112,38 @@ class ScriptedPeer:
                 them all in time; a part may have been sent.
         """
         data = bytes(memoryview(data))
-        timeout = self._or_default(timeout)
         self.transcript.received(data, self._now())
-        try:
-            taken = await _within(timeout, self.stream.send_all, data)
-        except trio.BrokenResourceError as error:
-            self._broken = error
-            problem = f"the connection was reset while {shown(data)} was sent"
-            raise TranscriptError(problem, self.transcript) from error
-        if not taken:
-            problem = f"not all of {shown(data)} was taken in {timeout:g} s"
-            raise TranscriptError(problem, self.transcript)
+        await self._send(shown(data), timeout, self.stream.send_all, data)
 
-    async def send_eof(self) -> None:
+    async def send_eof(self, *, timeout: float | None = None) -> None:
         """End our side; what the protocol sends can still be expected.
 
         Raises:
             NotSupported: the stream cannot do that, as with TLS.
-            TranscriptError: the connection was reset.
+            TranscriptError: as :meth:`send`.
         """
         if not isinstance(self.stream, trio.abc.HalfCloseableStream):
             raise NotSupported("this stream can only be closed both ways")
         self.transcript.happened("<eof", self._now())
+        await self._send("EOF", timeout, self.stream.send_eof)
+
+    async def _send(
+        self,
+        what: str,
+        timeout: float | None,
+        async_fn: Callable[[*Ts], Awaitable[object]],
+        *args: *Ts,
+    ) -> None:
+        seconds = self._or_default(timeout)
         try:
-            await self.stream.send_eof()
+            taken = await within(seconds, async_fn, *args)
         except trio.BrokenResourceError as error:
-            raise TranscriptError("the connection was reset", self.transcript) from error
+            self._broken = error
+            problem = f"the connection was reset while {what} was sent"
+            raise TranscriptError(problem, self.transcript) from error
+        if not taken:
+            problem = f"{what} was not all taken in {seconds:g} s"
+            raise TranscriptError(problem, self.transcript)
 
     # From the protocol
 
@@ -156,6 +160,8 @@ class ScriptedPeer:
 
     async def expect_exactly(self, count: int, *, timeout: float | None = None) -> bytes:
         """Expect so many bytes, and return them."""
+        if count < 0:
+            raise ValueError("expect at least 0 bytes")
         await self._wait(lambda: len(self._came) >= count, timeout)
         if len(self._came) < count:
             self._fail(f"{count} bytes", timeout)
@@ -169,6 +175,8 @@ class ScriptedPeer:
         Raises:
             TranscriptError: also if there are more than *max_bytes* before it.
         """
+        if not separator:
+            raise ValueError("a separator is at least one byte")
         enough = max_bytes + len(separator)
 
         def decided() -> bool:
@@ -238,7 +246,7 @@ class ScriptedPeer:
         """
         if self._end is None:
             with suppress(trio.ClosedResourceError):
-                await _until_quiet(self._read_until, lambda: len(self._came) > _MOST_LEFT)
+                await until_quiet(self._read_until, lambda: len(self._came) > _MOST_LEFT)
         else:
             await trio.lowlevel.checkpoint()
         if self._came:
@@ -262,8 +270,8 @@ class ScriptedPeer:
         """Read until *decided*, until the end, or for *timeout* seconds."""
         await trio.lowlevel.checkpoint()
         seconds = self._or_default(timeout)
-        if not await _within(seconds, self._read_until, decided) and seconds > 0:
-            await _until_quiet(self._read_until, decided)
+        if not await within(seconds, self._read_until, decided) and seconds > 0:
+            await until_quiet(self._read_until, decided)
 
     async def _read_until(self, decided: Callable[[], bool]) -> None:
         while not decided() and self._end is None:
@@ -326,39 +334,3 @@ class ScriptedPeer:
 
     def _now(self) -> float:
         return trio.current_time() - self._began
-
-
-async def _within(seconds: float, async_fn: Callable[[T], Awaitable[object]], argument: T) -> bool:
-    """Give a function so much time; say whether it has returned.
-
-    No time is enough for what needs none: a read that is cancelled as it begins
-    would spoil a TLS handshake.
-    """
-    if seconds <= 0:
-        return await _until_quiet(async_fn, argument)
-    with trio.move_on_after(seconds) as scope:
-        await async_fn(argument)
-    return not scope.cancelled_caught
-
-
-async def _until_quiet(async_fn: Callable[[T], Awaitable[object]], argument: T) -> bool:
-    """Run a function until all tasks wait, so that time passes; say whether it has returned."""
-    returned = False
-    error: Exception | None = None
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_cancel_when_quiet, nursery.cancel_scope)
-        try:
-            await async_fn(argument)
-            returned = True
-        except Exception as exc:
-            error = exc  # so that it comes without a group around it
-        nursery.cancel_scope.cancel()
-    if error is not None:
-        raise error
-    return returned
-
-
-async def _cancel_when_quiet(scope: trio.CancelScope) -> None:
-    with trio.move_on_after(_PATIENCE):
-        await wait_all_tasks_blocked()
-    scope.cancel()
