@@ -11,6 +11,7 @@ from trioproto.testing.memory import MemoryStream, PlainMemoryStream, memory_str
 from trioproto.testing.memory_listener import MemoryListener, open_memory_listener
 from trioproto.testing.partitions import VerificationFailed
 from trioproto.testing.pipe import Pipe
+from trioproto.testing.scripted import ScriptedPeer, peer
 from trioproto.testing.strategies import chunks, frames
 from trioproto.testing.transcript import Transcript, TranscriptError
 
@@ -24,6 +25,7 @@ __all__ = [
     "MemoryStream",
     "Pipe",
     "PlainMemoryStream",
+    "ScriptedPeer",
     "State",
     "Transcript",
     "TranscriptError",
@@ -32,6 +34,7 @@ __all__ = [
     "frames",
     "memory_stream_pair",
     "open_memory_listener",
+    "peer",
     "verify_codec",
     "verify_protocol",
 ]
