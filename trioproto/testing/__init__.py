@@ -2,13 +2,17 @@
 
 from trioproto.testing.cases import Case
 from trioproto.testing.codecs import verify_codec
+from trioproto.testing.connected import connected
 from trioproto.testing.conversations import verify_protocol
 from trioproto.testing.faults import Faults
 from trioproto.testing.harness import Harness
+from trioproto.testing.held import LeftOverError
 from trioproto.testing.memory import MemoryStream, PlainMemoryStream, memory_stream_pair
 from trioproto.testing.memory_listener import MemoryListener, open_memory_listener
+from trioproto.testing.memory_server import MemoryServer
 from trioproto.testing.partitions import VerificationFailed
 from trioproto.testing.pipe import Pipe
+from trioproto.testing.serving import serving
 from trioproto.testing.strategies import chunks, frames
 from trioproto.testing.transcript import Transcript, TranscriptError
 
@@ -16,7 +20,9 @@ __all__ = [
     "Case",
     "Faults",
     "Harness",
+    "LeftOverError",
     "MemoryListener",
+    "MemoryServer",
     "MemoryStream",
     "Pipe",
     "PlainMemoryStream",
@@ -24,9 +30,11 @@ __all__ = [
     "TranscriptError",
     "VerificationFailed",
     "chunks",
+    "connected",
     "frames",
     "memory_stream_pair",
     "open_memory_listener",
+    "serving",
     "verify_codec",
     "verify_protocol",
 ]
