@@ -108,3 +108,7 @@ def _sizes(random: Random, size: int) -> tuple[int, ...]:
 def _seconds(random: Random, most: float) -> float:
     """Choose a time, often none."""
     return random.choice((0.0, random.uniform(0, most)))
+
+
+NONE = Faults()
+"""Nothing happens to the bytes."""

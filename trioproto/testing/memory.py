@@ -17,7 +17,7 @@ from typing import Literal, overload
 import trio
 
 from trioproto.sansio.addresses import Address, UnknownAddress
-from trioproto.testing.faults import Faults
+from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.pipe import Pipe
 
 CAPACITY = 65536
@@ -327,8 +327,8 @@ def memory_stream_pair(
 def memory_stream_pair(
     *,
     capacity: int | None = CAPACITY,
-    to_server: Faults = Faults(),  # noqa: B008 - it is frozen
-    to_client: Faults = Faults(),  # noqa: B008
+    to_server: Faults = NONE,
+    to_client: Faults = NONE,
     half_close: bool = True,
     peer: Address = MEMORY,
     local: Address = MEMORY,

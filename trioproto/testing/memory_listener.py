@@ -8,7 +8,7 @@ from math import inf
 import trio
 
 from trioproto.sansio.addresses import Address
-from trioproto.testing.faults import Faults
+from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.memory import (
     CAPACITY,
     MEMORY,
@@ -57,8 +57,8 @@ class MemoryListener(trio.abc.Listener[PlainMemoryStream]):
     async def connect(
         self,
         *,
-        to_server: Faults = Faults(),  # noqa: B008 - it is frozen
-        to_client: Faults = Faults(),  # noqa: B008
+        to_server: Faults = NONE,
+        to_client: Faults = NONE,
         peer: Address = MEMORY,
     ) -> MemoryStream:
         """Make a connection, and return the client's end.
