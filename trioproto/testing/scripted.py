@@ -10,14 +10,15 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from math import inf
-from typing import NoReturn, TypeVarTuple
+from typing import TypeVarTuple
 
 import trio
 
 from trioproto.sansio.errors import NotSupported
+from trioproto.testing.heard import EOF, RESET, Heard
 from trioproto.testing.partitions import shown
 from trioproto.testing.quiet import until_quiet, within
-from trioproto.testing.transcript import Transcript, TranscriptError
+from trioproto.testing.transcript import Transcript
 
 Ts = TypeVarTuple("Ts")
 
@@ -25,9 +26,6 @@ _CHUNK = 64 * 1024
 """Bytes read at once: so many may be there besides those that were expected."""
 _MOST_LEFT = 1024 * 1024
 """Bytes read of those that nobody expects, to show them."""
-
-_EOF = "EOF"
-_RESET = "a reset"
 
 
 @asynccontextmanager
@@ -88,19 +86,22 @@ class ScriptedPeer:
     Attributes:
         stream: the stream.
         timeout: as given.
-        transcript: what was said. As everywhere in the kit it is seen from the
-            protocol under test: ``<`` is what it receives, ``>`` what it sends.
     """
 
     def __init__(self, stream: trio.abc.Stream, *, timeout: float = 5.0) -> None:
         self.stream = stream
         self.timeout = timeout
-        self.transcript = Transcript()
         self._began = trio.current_time()
-        self._came = bytearray()
-        self._end: str | None = None
-        self._broken: trio.BrokenResourceError | None = None
-        self._end_is_told = False
+        self._heard = Heard()
+
+    @property
+    def transcript(self) -> Transcript:
+        """What was said until now.
+
+        As everywhere in the kit it is seen from the protocol under test: ``<`` is
+        what it receives, and ``>`` what it sends.
+        """
+        return self._heard.transcript
 
     # To the protocol
 
@@ -125,25 +126,7 @@ class ScriptedPeer:
         if not isinstance(self.stream, trio.abc.HalfCloseableStream):
             raise NotSupported("this stream can only be closed both ways")
         self.transcript.happened("<eof", self._now())
-        await self._send("EOF", timeout, self.stream.send_eof)
-
-    async def _send(
-        self,
-        what: str,
-        timeout: float | None,
-        async_fn: Callable[[*Ts], Awaitable[object]],
-        *args: *Ts,
-    ) -> None:
-        seconds = self._or_default(timeout)
-        try:
-            taken = await within(seconds, async_fn, *args)
-        except trio.BrokenResourceError as error:
-            self._broken = error
-            problem = f"the connection was reset while {what} was sent"
-            raise TranscriptError(problem, self.transcript) from error
-        if not taken:
-            problem = f"{what} was not all taken in {seconds:g} s"
-            raise TranscriptError(problem, self.transcript)
+        await self._send(EOF, timeout, self.stream.send_eof)
 
     # From the protocol
 
@@ -152,20 +135,15 @@ class ScriptedPeer:
         data = bytes(memoryview(data))
         if not data:
             raise ValueError("expect at least one byte; or expect_nothing()")
-        await self._wait(self._prefix(data), timeout)
-        if not self._came.startswith(data):
-            end = min(len(data), len(self._came))
-            self._fail(data, timeout, wrong=self._came[:end] != data[:end])
-        self._take(len(data))
+        waited = await self._wait(self._heard.prefix_is_decided(data), timeout)
+        self._heard.expect(data, waited)
 
     async def expect_exactly(self, count: int, *, timeout: float | None = None) -> bytes:
         """Expect so many bytes, and return them."""
         if count < 0:
             raise ValueError("expect at least 0 bytes")
-        await self._wait(lambda: len(self._came) >= count, timeout)
-        if len(self._came) < count:
-            self._fail(f"{count} bytes", timeout)
-        return self._take(count)
+        waited = await self._wait(lambda: len(self._heard.data) >= count, timeout)
+        return self._heard.expect_exactly(count, waited)
 
     async def expect_until(
         self, separator: bytes, *, max_bytes: int = 64 * 1024, timeout: float | None = None
@@ -175,23 +153,12 @@ class ScriptedPeer:
         Raises:
             TranscriptError: also if there are more than *max_bytes* before it.
         """
-        if not separator:
-            raise ValueError("a separator is at least one byte")
-        enough = max_bytes + len(separator)
-
-        def decided() -> bool:
-            return separator in self._came or len(self._came) >= enough
-
-        await self._wait(decided, timeout)
-        size = self._came.find(separator, 0, enough)
-        if size < 0:
-            expected = f"at most {max_bytes} bytes and {separator!r}"
-            self._fail(expected, timeout, wrong=decided())
-        return self._take(size + len(separator))[:size]
+        waited = await self._wait_for(separator, max_bytes, timeout)
+        return self._heard.expect_until(separator, max_bytes, waited)
 
     async def expect_line(
         self,
-        pattern: str | bytes | re.Pattern[bytes] | None = None,
+        pattern: str | bytes | re.Pattern[bytes] = rb"(?s).*",
         *,
         newline: bytes = b"\r\n",
         max_bytes: int = 64 * 1024,
@@ -207,127 +174,86 @@ class ScriptedPeer:
         """
         if isinstance(pattern, str):
             pattern = pattern.encode()
-        line = await self.expect_until(newline, max_bytes=max_bytes, timeout=timeout)
-        if pattern is not None and not re.fullmatch(pattern, line):
-            self._came[:0] = line + newline
-            self._fail(re.compile(pattern), timeout, wrong=True)
-        return line
+        waited = await self._wait_for(newline, max_bytes, timeout)
+        return self._heard.expect_line(pattern, newline, max_bytes, waited)
 
     async def expect_eof(self, *, timeout: float | None = None) -> None:
         """Expect that the protocol ends its side, before it sends anything else."""
-        await self._expect_end(_EOF, timeout)
+        waited = await self._wait(self._anything, timeout)
+        self._heard.expect_end(EOF, waited)
 
     async def expect_reset(self, *, timeout: float | None = None) -> None:
         """Expect that the connection breaks, before anything else is sent.
 
         With TLS that is also an end of the connection without TLS's own end.
         """
-        await self._expect_end(_RESET, timeout)
+        waited = await self._wait(self._anything, timeout)
+        self._heard.expect_end(RESET, waited)
 
     async def expect_nothing(self, seconds: float = 0.0) -> None:
         """Expect that nothing comes for so long: no byte, no EOF and no reset.
 
         Without *seconds*: not as an answer to what was sent until now, as far as
-        this program gives it without waiting.
+        this program gives it without waiting. After an end that was expected
+        nothing can come.
         """
-        if not self._end_is_told:
-            await self._wait(lambda: bool(self._came), seconds)
-        else:
+        if self._heard.end_is_told:
             await trio.sleep(seconds)
-        if self._came or (self._end and not self._end_is_told):
-            self._end_is_told = self._end is not None
-            came = shown(bytes(self._came)) if self._came else self._end
-            raise TranscriptError(f"nothing was to come, and {came} came", self.transcript)
+        else:
+            await self._wait(self._anything, seconds)
+        self._heard.expect_nothing()
 
     async def check_nothing_is_left(self) -> None:
         """Fail if bytes or a reset have come that nobody expected; EOF is no such thing.
 
         This is what leaving the block does.
         """
-        if self._end is None:
-            with suppress(trio.ClosedResourceError):
-                await until_quiet(self._read_until, lambda: len(self._came) > _MOST_LEFT)
-        else:
-            await trio.lowlevel.checkpoint()
-        if self._came:
-            problem = f"{shown(bytes(self._came))} came, and nobody expected it"
-            raise TranscriptError(problem, self.transcript)
-        if self._end == _RESET and not self._end_is_told:
-            problem = "a reset came, and nobody expected it"
-            raise TranscriptError(problem, self.transcript) from self._broken
+        with suppress(trio.ClosedResourceError):
+            await until_quiet(self._read_until, lambda: len(self._heard.data) > _MOST_LEFT)
+        self._heard.expect_no_more()
 
     # How they wait
 
-    async def _expect_end(self, end: str, timeout: float | None) -> None:
-        await self._wait(lambda: bool(self._came), timeout)
-        # A reset that a send has met is shown to nobody after it.
-        met = end == _RESET and self._end is not None and self._broken is not None
-        if self._came or not (met or self._end == end):
-            self._fail(end, timeout, wrong=bool(self._came))
-        self._end_is_told = True
+    async def _send(
+        self,
+        what: str,
+        timeout: float | None,
+        async_fn: Callable[[*Ts], Awaitable[object]],
+        *args: *Ts,
+    ) -> None:
+        seconds = self._or_default(timeout)
+        try:
+            taken = await within(seconds, async_fn, *args)
+        except trio.BrokenResourceError as error:
+            self._heard.broken = error
+            self._heard.fail(f"the connection was reset while {what} was sent")
+        if not taken:
+            self._heard.fail(f"{what} was not all taken in {seconds:g} s")
 
-    async def _wait(self, decided: Callable[[], bool], timeout: float | None) -> None:
-        """Read until *decided*, until the end, or for *timeout* seconds."""
+    async def _wait_for(self, separator: bytes, max_bytes: int, timeout: float | None) -> str:
+        if not separator:
+            raise ValueError("what ends is at least one byte")
+        return await self._wait(self._heard.separator_is_decided(separator, max_bytes), timeout)
+
+    async def _wait(self, decided: Callable[[], bool], timeout: float | None) -> str:
+        """Read until *decided*, until the end, or for so long; return that as a phrase."""
         await trio.lowlevel.checkpoint()
         seconds = self._or_default(timeout)
         if not await within(seconds, self._read_until, decided) and seconds > 0:
             await until_quiet(self._read_until, decided)
+        return f" in {seconds:g} s"
 
     async def _read_until(self, decided: Callable[[], bool]) -> None:
-        while not decided() and self._end is None:
-            await self._read()
+        while not decided() and self._heard.end is None:
+            try:
+                data = await self.stream.receive_some(_CHUNK)
+            except trio.BrokenResourceError as error:
+                self._heard.reset(error, self._now())
+            else:
+                self._heard.add(bytes(data), self._now())
 
-    async def _read(self) -> None:
-        try:
-            data = await self.stream.receive_some(_CHUNK)
-        except trio.BrokenResourceError as error:
-            self._end, self._broken = _RESET, error
-            self.transcript.happened("reset", self._now())
-            return
-        if data:
-            self._came += data
-            self.transcript.sent(data, self._now())
-        else:
-            self._end = _EOF
-            self.transcript.happened(">eof", self._now())
-
-    # What has come
-
-    def _prefix(self, expected: bytes) -> Callable[[], bool]:
-        """Return what tells whether *expected* has come, or cannot come any more.
-
-        Cost: linear in the bytes, in whatever pieces they come.
-        """
-        same = 0
-
-        def decided() -> bool:
-            nonlocal same
-            end = min(len(expected), len(self._came))
-            if self._came[same:end] != expected[same:end]:
-                return True
-            same = end
-            return end == len(expected)
-
-        return decided
-
-    def _take(self, count: int) -> bytes:
-        taken = bytes(self._came[:count])
-        del self._came[:count]
-        return taken
-
-    def _fail(self, expected: object, timeout: float | None, *, wrong: bool = False) -> NoReturn:
-        """Report that what has come is *wrong*, or that it is all that came."""
-        came = bytes(self._came)
-        if wrong:
-            problem = "not what was to come"
-        elif self._end is not None:
-            self._end_is_told = True
-            problem = f"{shown(came)} came, and then {self._end}"
-            problem = problem if came else f"{self._end} came instead"
-        else:
-            which = f"only {shown(came)}" if came else "nothing"
-            problem = f"{which} came in {self._or_default(timeout):g} s"
-        raise TranscriptError(problem, self.transcript, came, expected) from self._broken
+    def _anything(self) -> bool:
+        return bool(self._heard.data)
 
     def _or_default(self, timeout: float | None) -> float:
         return self.timeout if timeout is None else timeout

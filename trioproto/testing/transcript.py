@@ -100,6 +100,11 @@ class TranscriptError(AssertionError):
         self.expected = expected
         super().__init__(problem, self.transcript, came, expected)
 
+    def at(self, place: str) -> TranscriptError:
+        """Return the same error, which says where it was stated what should be."""
+        problem = f"{place}: {self.problem}"
+        return TranscriptError(problem, self.transcript, self.came, self.expected)
+
     def __str__(self) -> str:
         lines = [self.problem]
         if self.came is not None or self.expected is not None:
