@@ -3,6 +3,7 @@
 from trioproto.testing.cases import Case
 from trioproto.testing.codecs import verify_codec
 from trioproto.testing.conversations import verify_protocol
+from trioproto.testing.fault_strategies import any_faults, resets, short_writes, stalls
 from trioproto.testing.faults import Faults
 from trioproto.testing.harness import Harness
 from trioproto.testing.partitions import VerificationFailed
@@ -18,8 +19,12 @@ __all__ = [
     "Transcript",
     "TranscriptError",
     "VerificationFailed",
+    "any_faults",
     "chunks",
     "frames",
+    "resets",
+    "short_writes",
+    "stalls",
     "verify_codec",
     "verify_protocol",
 ]
