@@ -5,6 +5,7 @@ from trioproto.testing.cases import Case
 from trioproto.testing.codecs import verify_codec
 from trioproto.testing.connected import connected
 from trioproto.testing.conversations import verify_protocol
+from trioproto.testing.fault_strategies import any_faults, resets, short_writes, stalls
 from trioproto.testing.faults import Faults
 from trioproto.testing.harness import Harness
 from trioproto.testing.held import LeftOverError
@@ -36,13 +37,17 @@ __all__ = [
     "Transcript",
     "TranscriptError",
     "VerificationFailed",
+    "any_faults",
     "chunks",
     "connected",
     "frames",
     "memory_stream_pair",
     "open_memory_listener",
     "peer",
+    "resets",
     "serving",
+    "short_writes",
+    "stalls",
     "verify_codec",
     "verify_protocol",
 ]
