@@ -46,6 +46,8 @@ class Echo(Protocol):
 
 
 class TwistedEcho(twisted_protocol.Protocol):
+    transport: Any
+
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's
         self.transport.write(data)
 
