@@ -8,6 +8,8 @@ from trioproto.testing.harness import Harness
 from trioproto.testing.partitions import VerificationFailed
 from trioproto.testing.pipe import Pipe
 from trioproto.testing.scripted import ScriptedPeer, peer
+from trioproto.testing.session_text import SessionError, Step
+from trioproto.testing.sessions import Session, read_sessions
 from trioproto.testing.strategies import chunks, frames
 from trioproto.testing.transcript import Transcript, TranscriptError
 
@@ -17,12 +19,16 @@ __all__ = [
     "Harness",
     "Pipe",
     "ScriptedPeer",
+    "Session",
+    "SessionError",
+    "Step",
     "Transcript",
     "TranscriptError",
     "VerificationFailed",
     "chunks",
     "frames",
     "peer",
+    "read_sessions",
     "verify_codec",
     "verify_protocol",
 ]

@@ -18,6 +18,8 @@ from trioproto.sansio.errors import NotSupported
 from trioproto.testing.heard import EOF, RESET, Heard
 from trioproto.testing.partitions import shown
 from trioproto.testing.quiet import until_quiet, within
+from trioproto.testing.session_streams import hold
+from trioproto.testing.sessions import Session
 from trioproto.testing.transcript import Transcript
 
 Ts = TypeVarTuple("Ts")
@@ -203,13 +205,36 @@ class ScriptedPeer:
             await self._wait(self._anything, seconds)
         self._heard.expect_nothing()
 
-    async def check_nothing_is_left(self) -> None:
+    async def replay(
+        self, session: Session, *, times: bool = False, timeout: float | None = None
+    ) -> None:
+        """Say what the peer says in a session, and expect what is sent in it.
+
+        See :meth:`Session.replay <trioproto.testing.Session.replay>`.
+
+        Args:
+            session: what is to pass, from here on.
+            times: send no earlier than the session's times, counted from this
+                call; nothing that is sent then need come earlier than its time.
+                This takes a mock clock, or patience.
+            timeout: seconds for each step.
+
+        Raises:
+            TranscriptError: something else came; it names the line.
+        """
+        await hold(self, session, times=times, timeout=self._or_default(timeout))
+
+    async def check_nothing_is_left(self, *, reset: bool = True) -> None:
         """Fail if bytes or a reset have come that nobody expected; EOF is no such thing.
 
         This is what leaving the block does.
+
+        Args:
+            reset: whether a reset, too.
         """
-        with suppress(trio.ClosedResourceError):
-            await until_quiet(self._read_until, lambda: len(self._heard.data) > _MOST_LEFT)
+        await self._read_what_is_there()
+        if not reset:
+            self._heard.end_is_told = self._heard.end is not None
         self._heard.expect_no_more()
 
     # How they wait
@@ -251,6 +276,10 @@ class ScriptedPeer:
                 self._heard.reset(error, self._now())
             else:
                 self._heard.add(bytes(data), self._now())
+
+    async def _read_what_is_there(self) -> None:
+        with suppress(trio.ClosedResourceError):
+            await until_quiet(self._read_until, lambda: len(self._heard.data) > _MOST_LEFT)
 
     def _anything(self) -> bool:
         return bool(self._heard.data)
