@@ -12,6 +12,7 @@ from trioproto.runtime.server import Server, open_server, serve
 from trioproto.runtime.traffic_files import TrafficFiles
 from trioproto.sansio.addresses import (
     Address,
+    Addressed,
     Credentials,
     TCPAddress,
     UnixAddress,
@@ -28,6 +29,7 @@ from trioproto.sansio.transport import Transport
 
 __all__ = [
     "Address",
+    "Addressed",
     "ConnectionInfo",
     "Credentials",
     "DrainReport",
