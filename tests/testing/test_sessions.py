@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from tests.examples.smtp_talk import Kept
 from trioproto import Factory, TrafficFiles, TrafficLog
 from trioproto.errors import AsyncCallbackError
 from trioproto.framing import LineReceiver
-from trioproto.testing import Harness, Session, TranscriptError, chunks, peer
+from trioproto.testing import Harness, Session, TranscriptError, chunks, connected, peer
 
 Later = Coroutine[Any, Any, None]
 Replay = Callable[..., None]
@@ -58,25 +57,10 @@ class Answers(LineReceiver):
         return True
 
 
-@asynccontextmanager
-async def serving(factory: Factory[Any]) -> AsyncIterator[trio.abc.Stream]:
-    ours, theirs = trio.testing.memory_stream_pair()
-    async with factory, trio.open_nursery() as nursery:
-        nursery.start_soon(factory.handle, theirs)
-        yield ours
-
-
 async def held(session: Session, factory: Factory[Any], **options: Any) -> None:
-    """Replay a session over a stream; what it raises comes without groups."""
-    error: Exception | None = None
-    async with serving(factory) as stream:
-        try:
-            async with peer(stream) as p:
-                await p.replay(session, **options)
-        except TranscriptError as exc:
-            error = exc
-    if error is not None:
-        raise error
+    """Replay a session over a stream."""
+    async with connected(factory) as stream, peer(stream) as p:
+        await p.replay(session, **options)
 
 
 def over_stream(session: Session, **options: Any) -> None:
@@ -161,6 +145,7 @@ def test_the_error_shows_the_exchange() -> None:
         "  expected: b'b\\r\\n'\n"
         "  byte 0 is 97, expected 98\n"
         "the exchange (< received, > sent):\n"
+        "     0.000   connected\n"
         "     0.000 > b'hello\\r\\n'\n"
         "     0.000 < b'say a\\r\\n'\n"
         "     0.000 > b'a\\r\\n'"
@@ -171,7 +156,7 @@ def test_a_connection_that_has_ended_receives_nothing() -> None:
     error = failure(by_hand, "> hello\n< abort\n< say a")
     assert error.problem.startswith("that.txt, line 3: the connection has ended before this: ")
     error = failure(over_stream, "> hello\n< abort\n< say a\n> a")
-    assert error.problem == "that.txt, line 4: EOF came instead"
+    assert error.problem == "that.txt, line 4: a reset came instead"
 
 
 @both
@@ -254,7 +239,7 @@ def test_a_target_is_whatever_makes_a_protocol() -> None:
 
 
 async def test_a_session_may_be_a_part_of_a_script(autojump_clock: MockClock) -> None:
-    async with serving(Factory(Answers)) as stream, peer(stream) as p:
+    async with connected(Factory(Answers)) as stream, peer(stream) as p:
         await p.replay(Session.parse("> hello\n< say a\n> a"))
         await p.send(b"say b\r\n")
         await p.expect(b"b\r\n")
@@ -262,7 +247,7 @@ async def test_a_session_may_be_a_part_of_a_script(autojump_clock: MockClock) ->
 
 
 async def test_a_replay_can_be_cancelled(autojump_clock: MockClock) -> None:
-    async with serving(Factory(Answers)) as stream, peer(stream) as p:
+    async with connected(Factory(Answers)) as stream, peer(stream) as p:
         with trio.move_on_after(1) as scope:
             await p.replay(Session.parse("> hello\n> more"))
         assert scope.cancelled_caught
@@ -281,7 +266,7 @@ class Recorded:
 
     async def session(self, *said: bytes) -> Session:
         """Hold a conversation; the peer waits a while after each piece, and goes."""
-        async with serving(self.factory) as stream:
+        async with connected(self.factory) as stream:
             await trio.testing.wait_all_tasks_blocked()
             (protocol,) = self.factory.connections
             transport = protocol.transport
@@ -382,7 +367,7 @@ async def test_what_ended_by_an_error_replays_too(
     """As the file is written in production: when the connection has failed."""
     log = TrafficLog(write=TrafficFiles(tmp_path, "text"))
     factory = Factory(calculator.Calculator, traffic_log=log)
-    async with serving(factory) as stream:
+    async with connected(factory) as stream:
         await stream.send_all(b'{"op": "add", "args": [1, 2]}\n{oops\n')
         await trio.sleep(1)
         await stream.aclose()

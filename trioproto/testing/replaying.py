@@ -7,7 +7,7 @@ from typing import Any
 
 from trioproto.sansio.tape import Direction
 from trioproto.testing.harness import Harness
-from trioproto.testing.heard import EOF, Heard
+from trioproto.testing.heard import EOF, RESET, Heard
 from trioproto.testing.session_text import Step, What
 from trioproto.testing.targets import Target, harness_of
 from trioproto.testing.transcript import TranscriptError
@@ -48,7 +48,7 @@ class _Replaying:
         self._harness = harness
         self._newline = newline
         self._times = times
-        self._heard = Heard()
+        self._heard = Heard(harness.transcript)
 
     def begin(self) -> None:
         """Connect."""
@@ -79,26 +79,23 @@ class _Replaying:
             self._listen()
 
     def _feed(self, what: What) -> None:
-        harness, now = self._harness, self._harness.time()
+        harness = self._harness
         if harness.lost:
             self._heard.fail(f"the connection has ended before this: {harness.reason!r}")
         if isinstance(what, bytes):
-            self._heard.transcript.received(what, now)
             harness.feed(what)
         else:
-            self._heard.transcript.happened("<eof", now)
             harness.feed_eof()
         self._listen()
 
     def _listen(self) -> None:
         """Take what has come."""
         harness, heard = self._harness, self._heard
-        if data := harness.take():
-            heard.add(data, harness.time())
-        if heard.end is None and harness.write_closed:
-            heard.add(b"", harness.time())
-        elif heard.end is None and harness.lost:
-            heard.reset(harness.reason, harness.time())
+        heard.data += harness.take()
+        if harness.write_closed:
+            heard.end = EOF
+        elif harness.lost:
+            heard.end, heard.broken = RESET, harness.reason
 
     def _has_come(self, what: What) -> bool:
         """Whether time could not bring what is still missing."""

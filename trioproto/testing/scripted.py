@@ -88,22 +88,16 @@ class ScriptedPeer:
     Attributes:
         stream: the stream.
         timeout: as given.
+        transcript: what was said. As everywhere in the kit it is seen from the
+            protocol under test: ``<`` is what it receives, and ``>`` what it sends.
     """
 
     def __init__(self, stream: trio.abc.Stream, *, timeout: float = 5.0) -> None:
         self.stream = stream
         self.timeout = timeout
         self._began = trio.current_time()
-        self._heard = Heard()
-
-    @property
-    def transcript(self) -> Transcript:
-        """What was said until now.
-
-        As everywhere in the kit it is seen from the protocol under test: ``<`` is
-        what it receives, and ``>`` what it sends.
-        """
-        return self._heard.transcript
+        self.transcript = Transcript()
+        self._heard = Heard(self.transcript)
 
     # To the protocol
 
@@ -127,7 +121,7 @@ class ScriptedPeer:
         """
         if not isinstance(self.stream, trio.abc.HalfCloseableStream):
             raise NotSupported("this stream can only be closed both ways")
-        self.transcript.happened("<eof", self._now())
+        self.transcript.happened("EOF received", self._now())
         await self._send(EOF, timeout, self.stream.send_eof)
 
     # From the protocol
@@ -273,9 +267,15 @@ class ScriptedPeer:
             try:
                 data = await self.stream.receive_some(_CHUNK)
             except trio.BrokenResourceError as error:
-                self._heard.reset(error, self._now())
+                self._heard.end, self._heard.broken = RESET, error
+                self.transcript.happened("reset", self._now())
+                return
+            if data:
+                self._heard.data += data
+                self.transcript.sent(data, self._now())
             else:
-                self._heard.add(bytes(data), self._now())
+                self._heard.end = EOF
+                self.transcript.happened("EOF sent", self._now())
 
     async def _read_what_is_there(self) -> None:
         with suppress(trio.ClosedResourceError):
