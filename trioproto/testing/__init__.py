@@ -17,6 +17,8 @@ from trioproto.testing.partitions import VerificationFailed
 from trioproto.testing.pipe import Pipe
 from trioproto.testing.scripted import ScriptedPeer, peer
 from trioproto.testing.serving import serving
+from trioproto.testing.session_text import SessionError, Step
+from trioproto.testing.sessions import Session, read_sessions
 from trioproto.testing.strategies import chunks, frames
 from trioproto.testing.transcript import Transcript, TranscriptError
 
@@ -33,7 +35,10 @@ __all__ = [
     "Pipe",
     "PlainMemoryStream",
     "ScriptedPeer",
+    "Session",
+    "SessionError",
     "State",
+    "Step",
     "Transcript",
     "TranscriptError",
     "VerificationFailed",
@@ -44,6 +49,7 @@ __all__ = [
     "memory_stream_pair",
     "open_memory_listener",
     "peer",
+    "read_sessions",
     "resets",
     "serving",
     "short_writes",
