@@ -9,9 +9,9 @@ from trioproto.testing.harness import Harness
 from trioproto.testing.held import LeftOverError
 from trioproto.testing.memory import MemoryStream, PlainMemoryStream, memory_stream_pair
 from trioproto.testing.memory_listener import MemoryListener, open_memory_listener
-from trioproto.testing.memory_server import MemoryServer
 from trioproto.testing.partitions import VerificationFailed
 from trioproto.testing.pipe import Pipe
+from trioproto.testing.served import MemoryServer, SocketServer
 from trioproto.testing.serving import serving
 from trioproto.testing.strategies import chunks, frames
 from trioproto.testing.transcript import Transcript, TranscriptError
@@ -26,6 +26,7 @@ __all__ = [
     "MemoryStream",
     "Pipe",
     "PlainMemoryStream",
+    "SocketServer",
     "Transcript",
     "TranscriptError",
     "VerificationFailed",
