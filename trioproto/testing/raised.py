@@ -15,11 +15,10 @@ from typing import NoReturn
 
 import trio
 
-import trioproto
-
-_KIT = os.path.join(os.path.dirname(__file__), "")
+_KIT = os.path.dirname(__file__)
 _MACHINERY = (
-    *(os.path.join(os.path.dirname(str(each.__file__)), "") for each in (trioproto, trio)),
+    os.path.join(os.path.dirname(_KIT), ""),
+    os.path.join(os.path.dirname(str(trio.__file__)), ""),
     contextlib.__file__,
 )
 """How the names of the files begin whose part in an error is nobody's concern."""
