@@ -24,6 +24,7 @@ from trioproto.errors import (
 )
 from trioproto.framing import NetstringReceiver
 from trioproto.layers import Direction, Recording, TrafficLog
+from trioproto.sansio.connection import Connection
 from trioproto.testing import Harness
 
 RECEIVED, SENT = Direction.RECEIVED, Direction.SENT
@@ -156,11 +157,11 @@ def test_alone_it_leaves_the_ends_of_the_two_sides_as_they_are() -> None:
     assert harness.lost
 
 
-def test_a_side_is_kept_open_where_it_cannot_be_ended_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(Harness, "can_write_eof", False)
-    harness = recorded(Recorder(eof_received=keep_open))
+def test_a_side_is_kept_open_where_it_cannot_be_ended_alone() -> None:
+    protocol = Recorder(eof_received=keep_open)
+    settings = Settings(traffic_log=TrafficLog())
+    harness: Harness[Any] = Harness(protocol, settings=settings, half_close=False)
+    harness.connect()
     harness.feed_eof()
     assert not harness.transport.closing
     harness.transport.write(b"more")
@@ -170,12 +171,8 @@ def test_a_side_is_kept_open_where_it_cannot_be_ended_alone(
 class CannotShutDown(Harness[Any]):
     """Meets an error when it shuts our side down, as a socket that was reset does."""
 
-    def _flush(self) -> bool:
-        self._open.encode_output()
-        if self._open.wants_shutdown:
-            self._open.lost(OSError(ENOTCONN, "not connected"))
-            return False
-        return super()._flush()
+    def _shut_down(self, connection: Connection) -> None:
+        connection.lost(OSError(ENOTCONN, "not connected"))
 
 
 @pytest.mark.parametrize("log", [None, TrafficLog()])

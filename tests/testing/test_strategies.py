@@ -124,9 +124,18 @@ WITHOUT_HYPOTHESIS = """
 import sys
 sys.modules["hypothesis"] = None
 from trioproto.framing import NetstringCodec
-from trioproto.testing import Harness, chunks, frames, verify_codec, verify_protocol
+from trioproto.testing import (
+    Harness, any_faults, chunks, frames, resets, short_writes, stalls, verify_codec, verify_protocol
+)
 verify_codec(NetstringCodec, [(b"1:a,", [b"a"])])
-for make in (lambda: chunks(b"ab"), lambda: frames(NetstringCodec())):
+for make in (
+    lambda: chunks(b"ab"),
+    lambda: frames(NetstringCodec()),
+    lambda: any_faults(1),
+    lambda: resets(1),
+    lambda: short_writes(1),
+    lambda: stalls(1),
+):
     try:
         make()
     except ImportError as error:
@@ -138,5 +147,5 @@ def test_only_the_strategies_need_hypothesis() -> None:
     result = subprocess.run(
         [sys.executable, "-c", WITHOUT_HYPOTHESIS], capture_output=True, text=True, check=True
     )
-    said = "chunks() and frames() need hypothesis, which is not installed"
-    assert result.stdout.splitlines() == [said, said]
+    said = "the strategies need hypothesis, which is not installed"
+    assert result.stdout.splitlines() == [said] * 6

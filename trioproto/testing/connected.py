@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from trioproto.factory import P
 from trioproto.testing.block import Block
 from trioproto.testing.contexts import SERVER_NAME, TLSContexts
+from trioproto.testing.factories import Servable
 from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.memory import CAPACITY, MEMORY, MemoryStream
 from trioproto.testing.served import MemoryServer, S, TLSStream
 from trioproto.testing.serving import memory_server
-from trioproto.testing.targets import Target
 
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @overload
 def connected(
-    target: Target[P],
+    target: Servable[P],
     *,
     tls: Literal[False] = ...,
     to_server: Faults = ...,
@@ -37,7 +37,7 @@ def connected(
 
 @overload
 def connected(
-    target: Target[P],
+    target: Servable[P],
     *,
     tls: Literal[True] | TLSContexts,
     server_hostname: str = ...,
@@ -51,7 +51,7 @@ def connected(
 
 
 def connected(
-    target: Target[Any],
+    target: Servable[Any],
     *,
     tls: bool | TLSContexts = False,
     server_hostname: str = SERVER_NAME,

@@ -57,7 +57,7 @@ class Faults:
         )
 
     @classmethod
-    def from_seed(cls, seed: int, *, size: int = 200, seconds: float = 5.0) -> Self:
+    def from_seed(cls, seed: int, *, size: int = 200, seconds: float = 1.0) -> Self:
         """Return faults that lose nothing, the same for the same arguments.
 
         Bytes are cut, delayed and stalled; nothing is dropped, and nothing breaks.

@@ -37,7 +37,7 @@ def chunks(data: bytes) -> SearchStrategy[list[bytes]]:
     Raises:
         ImportError: hypothesis is not installed.
     """
-    _require_hypothesis()
+    require_hypothesis()
     from hypothesis import strategies as st
 
     last = len(data) - 1
@@ -72,7 +72,7 @@ def frames(
         ImportError: hypothesis is not installed.
         TypeError: the codec is not known, and there are no *elements*.
     """
-    _require_hypothesis()
+    require_hypothesis()
     from hypothesis import strategies as st
 
     if elements is None:
@@ -141,9 +141,14 @@ def _can_encode(codec: Codec[FrameT], frame: FrameT) -> bool:
     return True
 
 
-def _require_hypothesis() -> None:
+def require_hypothesis() -> None:
+    """Refuse to make a strategy without hypothesis.
+
+    Raises:
+        ImportError: it is not installed.
+    """
     try:
         import hypothesis  # noqa: F401
     except ImportError as error:
-        problem = "chunks() and frames() need hypothesis, which is not installed"
+        problem = "the strategies need hypothesis, which is not installed"
         raise ImportError(problem, name="hypothesis") from error

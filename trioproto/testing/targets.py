@@ -1,29 +1,22 @@
-"""What is served: a factory, or what makes a protocol."""
+"""What a test is about: whatever makes a protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from dataclasses import replace
+from typing import Any, TypeAlias
 
-from trioproto.factory import Factory as PureFactory
-from trioproto.factory import P
-from trioproto.runtime.factory import Factory
+from trioproto.factory import Factory
+from trioproto.sansio.protocol import Protocol
+from trioproto.testing.harness import Harness
 
-Target: TypeAlias = Factory[P] | Callable[[], P]
+Target: TypeAlias = Factory[Any] | Callable[[], Protocol | Factory[Any]]
+"""What makes the protocol of each conversation: a factory, or a class or function."""
 
 
-def factory_of(target: Target[P]) -> Factory[P]:
-    """Return the factory that was given, or make one.
-
-    Raises:
-        TypeError: neither a factory nor something that makes protocols.
-    """
-    if isinstance(target, Factory):
-        return target
-    given: object = target
-    if isinstance(given, type) and issubclass(given, PureFactory):
-        raise TypeError(f"give a factory, {given.__name__}(...), and not its class")
-    if not callable(given):
-        problem = "give a factory, or a class or function that makes a protocol"
-        raise TypeError(f"{problem}, and not {given!r:.100}")
-    return Factory(target)
+def harness_of(target: Target, window: int | None = None, **settings: Any) -> Harness[Any]:
+    """Return a harness for a new connection, which raises what user code raises."""
+    made = target if isinstance(target, Factory) else target()
+    factory: Factory[Any] = made if isinstance(made, Factory) else Factory(lambda: made)
+    changed = replace(factory.settings, callback_errors="raise", **settings)
+    return Harness(factory, settings=changed, window=window)
