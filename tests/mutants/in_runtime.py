@@ -16,7 +16,7 @@ IN_RUNTIME = (
         -                connection.wire.put_back(memoryview(data)[sent:])
                          return False
         """,
-        (places.LIFECYCLE, places.BACKPRESSURE),
+        (places.BACKPRESSURE,),
     ),
     Mutant(
         "lose-tail-of-piece",
@@ -130,7 +130,7 @@ IN_RUNTIME = (
         +                    raised = None if isinstance(exc, trio.Cancelled) else exc
                              connection.cancel()
         """,
-        (places.ENDINGS,),
+        (places.CANCELLED_TASK,),
     ),
     Mutant(
         "swallow-cancelled-beside-error",
