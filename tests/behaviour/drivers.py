@@ -546,6 +546,7 @@ class SocketPeer(Peer):
             with real_time():
                 return await self.sock.recv(1 << 16)
         except (ConnectionResetError, BrokenPipeError):
+            self.was_reset = True  # the kernel says so only once
             raise PeerWasReset from None
 
     def take(self) -> bytes:
@@ -556,7 +557,7 @@ class SocketPeer(Peer):
         except BlockingIOError:
             pass
         except ConnectionResetError:
-            self.was_reset = True  # the kernel says so only once
+            self.was_reset = True
         return bytes(received)
 
 
