@@ -9,6 +9,7 @@ from trioproto.testing.fault_strategies import any_faults, resets, short_writes,
 from trioproto.testing.faults import Faults
 from trioproto.testing.harness import Harness
 from trioproto.testing.held import LeftOverError
+from trioproto.testing.layers import LayerCase, verify_layer, verify_layer_pair
 from trioproto.testing.link import Link, LinkEnd
 from trioproto.testing.memory import MemoryStream, PlainMemoryStream, memory_stream_pair
 from trioproto.testing.memory_listener import MemoryListener, open_memory_listener
@@ -26,6 +27,7 @@ __all__ = [
     "Case",
     "Faults",
     "Harness",
+    "LayerCase",
     "LeftOverError",
     "Link",
     "LinkEnd",
@@ -56,5 +58,7 @@ __all__ = [
     "short_writes",
     "stalls",
     "verify_codec",
+    "verify_layer",
+    "verify_layer_pair",
     "verify_protocol",
 ]
