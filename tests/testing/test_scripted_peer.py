@@ -21,7 +21,7 @@ from tests.tls.handshakes import trusting
 from trioproto import Factory
 from trioproto.errors import NotSupported
 from trioproto.framing import LineReceiver
-from trioproto.testing import ScriptedPeer, TranscriptError, chunks, peer
+from trioproto.testing import ScriptedPeer, TranscriptError, chunks, connected, peer
 
 Stream = trio.abc.Stream
 Script = Callable[[ScriptedPeer], Awaitable[object]]
@@ -37,15 +37,6 @@ class Answers(LineReceiver):
         self.send_line(b"<" + line + b">")
         if line == b"bye":
             self.transport.close()
-
-
-@asynccontextmanager
-async def serving(factory: Factory[Any] | None = None) -> AsyncIterator[Stream]:
-    """Connect a stream in memory to a protocol."""
-    ours, theirs = trio.testing.memory_stream_pair()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon((factory or Factory(Answers)).handle, theirs)
-        yield ours
 
 
 @asynccontextmanager
@@ -66,7 +57,7 @@ async def failure(p: ScriptedPeer, script: Script) -> TranscriptError:
 
 
 async def test_a_conversation(autojump_clock: MockClock) -> None:
-    async with serving() as stream, peer(stream) as p:
+    async with connected(Answers) as stream, peer(stream) as p:
         await p.expect(b"hello\r\n")
         await p.send(b"one\r\ntwo\r\n")
         await p.expect(b"<one>\r\n<two>\r\n")
@@ -194,7 +185,7 @@ async def test_each_has_its_own_timeout(autojump_clock: MockClock, script: Scrip
 
 
 async def test_no_time_is_enough_for_what_is_on_its_way(autojump_clock: MockClock) -> None:
-    async with serving() as stream, peer(stream, timeout=0) as p:
+    async with connected(Answers) as stream, peer(stream, timeout=0) as p:
         await p.expect(b"hello\r\n")
         await p.send(b"one\r\n")
         await p.expect(b"<one>\r\n")
@@ -234,7 +225,7 @@ async def test_a_difference_is_found_in_whatever_piece_it_comes(autojump_clock: 
 
 
 async def test_the_error_shows_the_exchange(autojump_clock: MockClock) -> None:
-    async with serving() as stream, peer(stream) as p:
+    async with connected(Answers) as stream, peer(stream) as p:
         await p.expect(b"hello\r\n")
         await trio.sleep(1.5)
         await p.send(b"one\r\n")
@@ -266,7 +257,7 @@ async def test_eof_behind_the_beginning_of_what_was_to_come(autojump_clock: Mock
         await theirs.aclose()
         error = await failure(p, lambda p: p.expect(b"250 ok\r\n"))
         assert error.problem == "b'25' came, and then EOF"
-        assert str(error).endswith("     0.000 > b'25'\n     0.000   >eof")
+        assert str(error).endswith("     0.000 > b'25'\n     0.000   EOF sent")
         await p.expect(b"25")
 
 
@@ -385,7 +376,7 @@ async def test_an_answer_that_nobody_expected_is_an_error(autojump_clock: MockCl
         await p.expect(b"hello\r\n")
         await p.send(b"one\r\n")
 
-    async with serving() as stream:
+    async with connected(Answers) as stream:
         with pytest.raises(TranscriptError, match=r"b'<one>.*' came, and nobody expected it"):
             await hold(stream, script)
     assert trio.current_time() == 0
@@ -411,7 +402,7 @@ async def test_an_exception_is_not_masked() -> None:
         await p.expect(b"he")
         raise KeyError
 
-    async with serving() as stream:
+    async with connected(Answers) as stream:
         with pytest.raises(KeyError):
             await hold(stream, script)
 

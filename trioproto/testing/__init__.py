@@ -18,6 +18,8 @@ from trioproto.testing.scripted import ScriptedPeer, peer
 from trioproto.testing.serve_factory import ServeFactory
 from trioproto.testing.served import MemoryServer, SocketServer
 from trioproto.testing.serving import serving
+from trioproto.testing.session_text import SessionError, Step
+from trioproto.testing.sessions import Session, read_sessions
 from trioproto.testing.strategies import chunks, frames
 from trioproto.testing.transcript import Transcript, TranscriptError
 
@@ -35,8 +37,11 @@ __all__ = [
     "PlainMemoryStream",
     "ScriptedPeer",
     "ServeFactory",
+    "Session",
+    "SessionError",
     "SocketServer",
     "State",
+    "Step",
     "Transcript",
     "TranscriptError",
     "VerificationFailed",
@@ -47,6 +52,7 @@ __all__ = [
     "memory_stream_pair",
     "open_memory_listener",
     "peer",
+    "read_sessions",
     "resets",
     "serving",
     "short_writes",

@@ -20,36 +20,22 @@ class Heard:
     enough, ``TranscriptError`` is raised and nothing is taken. *waited* says in its
     words how long that was waited for, such as `` in 5 s``.
 
+    Args:
+        transcript: the whole exchange, as it is to be shown.
+
     Attributes:
-        transcript: the whole exchange.
         data: the bytes.
         end: how it has ended: :data:`EOF`, :data:`RESET`, or not yet.
         end_is_told: whether somebody has expected the end, or was told of it.
         broken: the error that said so, if the connection has broken.
     """
 
-    def __init__(self) -> None:
-        self.transcript = Transcript()
+    def __init__(self, transcript: Transcript) -> None:
+        self._transcript = transcript
         self.data = bytearray()
         self.end: str | None = None
         self.end_is_told = False
         self.broken: Exception | None = None
-
-    # What comes
-
-    def add(self, data: bytes, time: float) -> None:
-        """Take bytes; ``b""`` is EOF."""
-        if data:
-            self.data += data
-            self.transcript.sent(data, time)
-        else:
-            self.end = EOF
-            self.transcript.happened(">eof", time)
-
-    def reset(self, error: Exception | None, time: float) -> None:
-        """Take the end of a connection that has broken."""
-        self.end, self.broken = RESET, error
-        self.transcript.happened("reset", time)
 
     # When nothing more need come
 
@@ -142,7 +128,7 @@ class Heard:
 
     def fail(self, problem: str, came: object = None, expected: object = None) -> NoReturn:
         """Report that something is wrong."""
-        raise TranscriptError(problem, self.transcript, came, expected) from self.broken
+        raise TranscriptError(problem, self._transcript, came, expected) from self.broken
 
     def _told(self) -> str | None:
         """Say what is there, in a few words; an end counts only once."""

@@ -18,6 +18,8 @@ from trioproto.sansio.errors import NotSupported
 from trioproto.testing.heard import EOF, RESET, Heard
 from trioproto.testing.partitions import shown
 from trioproto.testing.quiet import until_quiet, within
+from trioproto.testing.session_streams import hold
+from trioproto.testing.sessions import Session
 from trioproto.testing.transcript import Transcript
 
 Ts = TypeVarTuple("Ts")
@@ -86,22 +88,16 @@ class ScriptedPeer:
     Attributes:
         stream: the stream.
         timeout: as given.
+        transcript: what was said. As everywhere in the kit it is seen from the
+            protocol under test: ``<`` is what it receives, and ``>`` what it sends.
     """
 
     def __init__(self, stream: trio.abc.Stream, *, timeout: float = 5.0) -> None:
         self.stream = stream
         self.timeout = timeout
         self._began = trio.current_time()
-        self._heard = Heard()
-
-    @property
-    def transcript(self) -> Transcript:
-        """What was said until now.
-
-        As everywhere in the kit it is seen from the protocol under test: ``<`` is
-        what it receives, and ``>`` what it sends.
-        """
-        return self._heard.transcript
+        self.transcript = Transcript()
+        self._heard = Heard(self.transcript)
 
     # To the protocol
 
@@ -125,7 +121,7 @@ class ScriptedPeer:
         """
         if not isinstance(self.stream, trio.abc.HalfCloseableStream):
             raise NotSupported("this stream can only be closed both ways")
-        self.transcript.happened("<eof", self._now())
+        self.transcript.happened("EOF received", self._now())
         await self._send(EOF, timeout, self.stream.send_eof)
 
     # From the protocol
@@ -203,13 +199,36 @@ class ScriptedPeer:
             await self._wait(self._anything, seconds)
         self._heard.expect_nothing()
 
-    async def check_nothing_is_left(self) -> None:
+    async def replay(
+        self, session: Session, *, times: bool = False, timeout: float | None = None
+    ) -> None:
+        """Say what the peer says in a session, and expect what is sent in it.
+
+        See :meth:`Session.replay <trioproto.testing.Session.replay>`.
+
+        Args:
+            session: what is to pass, from here on.
+            times: send no earlier than the session's times, counted from this
+                call; nothing that is sent then need come earlier than its time.
+                This takes a mock clock, or patience.
+            timeout: seconds for each step.
+
+        Raises:
+            TranscriptError: something else came; it names the line.
+        """
+        await hold(self, session, times=times, timeout=self._or_default(timeout))
+
+    async def check_nothing_is_left(self, *, reset: bool = True) -> None:
         """Fail if bytes or a reset have come that nobody expected; EOF is no such thing.
 
         This is what leaving the block does.
+
+        Args:
+            reset: whether a reset, too.
         """
-        with suppress(trio.ClosedResourceError):
-            await until_quiet(self._read_until, lambda: len(self._heard.data) > _MOST_LEFT)
+        await self._read_what_is_there()
+        if not reset:
+            self._heard.end_is_told = self._heard.end is not None
         self._heard.expect_no_more()
 
     # How they wait
@@ -248,9 +267,19 @@ class ScriptedPeer:
             try:
                 data = await self.stream.receive_some(_CHUNK)
             except trio.BrokenResourceError as error:
-                self._heard.reset(error, self._now())
+                self._heard.end, self._heard.broken = RESET, error
+                self.transcript.happened("reset", self._now())
+                return
+            if data:
+                self._heard.data += data
+                self.transcript.sent(data, self._now())
             else:
-                self._heard.add(bytes(data), self._now())
+                self._heard.end = EOF
+                self.transcript.happened("EOF sent", self._now())
+
+    async def _read_what_is_there(self) -> None:
+        with suppress(trio.ClosedResourceError):
+            await until_quiet(self._read_until, lambda: len(self._heard.data) > _MOST_LEFT)
 
     def _anything(self) -> bool:
         return bool(self._heard.data)
