@@ -44,13 +44,19 @@ def chunks(data: bytes) -> SearchStrategy[list[bytes]]:
     if last < 1:
         return st.just([data] if data else [])
 
-    def cut(places: set[int]) -> list[bytes]:
-        return [data[begin:end] for begin, end in pairwise([0, *sorted(places), len(data)])]
-
-    anywhere = st.sets(st.integers(1, last)).map(cut)
     sizes = sorted({len(data) - len(data) // 2, *range(1, min(last, 16) + 1)}, reverse=True)
-    same_size = st.sampled_from(sizes).map(lambda size: in_pieces(data, size))
-    return anywhere | same_size
+
+    # Not with map(): what comes of that is shown as the call that has made it.
+    @st.composite
+    def anywhere(draw: st.DrawFn) -> list[bytes]:
+        places = sorted(draw(st.sets(st.integers(1, last))))
+        return [data[begin:end] for begin, end in pairwise([0, *places, len(data)])]
+
+    @st.composite
+    def same_size(draw: st.DrawFn) -> list[bytes]:
+        return in_pieces(data, draw(st.sampled_from(sizes)))
+
+    return anywhere() | same_size()
 
 
 def frames(
