@@ -89,20 +89,20 @@ class Crowd(Generic[F]):
         )
         harness.set_time(self.now)
         peer = Peer(f"peers_{self._came}", harness, self.fail)
+        self.do(peer, "connects", self._connect, peer)
+        return peer if harness.connected else None
+
+    def _connect(self, peer: Peer) -> None:
+        harness = peer.harness
         try:
-            self.do(peer, "connects", self._connect, peer)
+            harness.connect()
         except ConnectionRefusedError:
             if harness.connected:
                 raise
-            self.broken = False
-            return None
-        return peer
-
-    def _connect(self, peer: Peer) -> None:
-        try:
-            peer.harness.connect()
+            self.transcript.happened(f"{peer} is refused", self.now)
+            return
         finally:
-            if peer.harness.connected:
+            if harness.connected:
                 self._came += 1
                 self.live.append(peer)
         self.on_connected(peer)
@@ -118,14 +118,15 @@ class Crowd(Generic[F]):
         if what:
             self.transcript.happened(f"{peer} {what}", self.now)
         try:
-            action(*args)
+            try:
+                action(*args)
+            finally:
+                self._hear()
+            self._follow_losses()
         except BaseException as exc:
-            self.broken = True
             self.transcript.happened(f"{type(exc).__name__} was raised", self.now)
+            self.broken = True
             raise
-        finally:
-            self._hear()
-        self._follow_losses()
 
     def _hear(self) -> None:
         """Take what was sent to the peers that read."""
@@ -147,8 +148,11 @@ class Crowd(Generic[F]):
 
     def _deliver(self) -> None:
         """Let what peers have sent arrive, wherever the server reads."""
-        while any([self._deliver_to(peer) for peer in self.who(lambda peer: peer.waits)]):
-            pass
+        arrived = True
+        while arrived:
+            arrived = False
+            for peer in self.who(lambda peer: peer.waits):
+                arrived = self._deliver_to(peer) or arrived
 
     def _deliver_to(self, peer: Peer) -> bool:
         """Let one chunk arrive, or EOF; say whether there was any."""

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from trioproto.sansio.protocol import Protocol
 from trioproto.testing.partitions import first_difference, shown
 from trioproto.testing.watched import WatchedHarness
 
@@ -62,8 +61,7 @@ class Peer:
     @property
     def open(self) -> bool:
         """Whether the server has not begun to close the connection, nor lost it."""
-        protocol: Protocol = self.harness.protocol
-        return not protocol.transport.closing
+        return not self.harness.transport.closing
 
     def check_received(self, expected: bytes) -> None:
         """Fail unless this peer has got *expected*, and nothing else.
