@@ -12,10 +12,11 @@ from trioproto.testing.held import LeftOverError
 from trioproto.testing.link import Link, LinkEnd
 from trioproto.testing.memory import MemoryStream, PlainMemoryStream, memory_stream_pair
 from trioproto.testing.memory_listener import MemoryListener, open_memory_listener
-from trioproto.testing.memory_server import MemoryServer
 from trioproto.testing.partitions import VerificationFailed
 from trioproto.testing.pipe import Pipe
 from trioproto.testing.scripted import ScriptedPeer, peer
+from trioproto.testing.serve_factory import ServeFactory
+from trioproto.testing.served import MemoryServer, SocketServer
 from trioproto.testing.serving import serving
 from trioproto.testing.session_text import SessionError, Step
 from trioproto.testing.sessions import Session, read_sessions
@@ -35,8 +36,10 @@ __all__ = [
     "Pipe",
     "PlainMemoryStream",
     "ScriptedPeer",
+    "ServeFactory",
     "Session",
     "SessionError",
+    "SocketServer",
     "State",
     "Step",
     "Transcript",

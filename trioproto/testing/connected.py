@@ -9,11 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from trioproto.factory import P
+from trioproto.testing.block import Block
 from trioproto.testing.contexts import SERVER_NAME, TLSContexts
+from trioproto.testing.factories import Servable
 from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.memory import CAPACITY, MEMORY, MemoryStream
-from trioproto.testing.memory_server import S, TLSStream
-from trioproto.testing.serving import Served, Serving, serving_in_memory
+from trioproto.testing.served import MemoryServer, S, TLSStream
+from trioproto.testing.serving import memory_server
 
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 @overload
 def connected(
-    target: Served[P],
+    target: Servable[P],
     *,
     tls: Literal[False] = ...,
     to_server: Faults = ...,
@@ -35,7 +37,7 @@ def connected(
 
 @overload
 def connected(
-    target: Served[P],
+    target: Servable[P],
     *,
     tls: Literal[True] | TLSContexts,
     server_hostname: str = ...,
@@ -49,7 +51,7 @@ def connected(
 
 
 def connected(
-    target: Served[Any],
+    target: Servable[Any],
     *,
     tls: bool | TLSContexts = False,
     server_hostname: str = SERVER_NAME,
@@ -85,25 +87,27 @@ def connected(
         BrokenResourceError: the TLS handshake failed.
         Exception: as ``serving``.
     """
-    served = serving_in_memory(target, tls, server_hostname, capacity, half_close, settings)
-    connect = partial(served.given.connect, to_server=to_server, to_client=to_client, peer=peer)
-    return _Connected(served, connect)
+    given = memory_server(target, tls, server_hostname, capacity, half_close=half_close)
+    connect = partial(given.connect, to_server=to_server, to_client=to_client, peer=peer)
+    return _Connected(Block(given, settings), connect)
 
 
 class _Connected(AbstractAsyncContextManager[S]):
     """Serves during a block, to one client."""
 
-    def __init__(self, serving: Serving[P, S], connect: Callable[[], Awaitable[S]]) -> None:
-        self._serving = serving
+    def __init__(
+        self, block: Block[MemoryServer[Any, S]], connect: Callable[[], Awaitable[S]]
+    ) -> None:
+        self._block = block
         self._connect = connect
 
     async def __aenter__(self) -> S:
         __tracebackhide__ = True
-        await self._serving.__aenter__()
+        await self._block.__aenter__()
         try:
             return await self._connect()
         except BaseException as error:
-            await self._serving.__aexit__(type(error), error, error.__traceback__)
+            await self._block.__aexit__(type(error), error, error.__traceback__)
             raise
 
     async def __aexit__(
@@ -113,4 +117,4 @@ class _Connected(AbstractAsyncContextManager[S]):
         entry: TracebackType | None,
     ) -> bool | None:
         __tracebackhide__ = True
-        return await self._serving.__aexit__(kind, body, entry)
+        return await self._block.__aexit__(kind, body, entry)

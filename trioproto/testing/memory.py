@@ -1,7 +1,6 @@
 """Streams in memory that fill up, end and break as sockets do.
 
-A stream is one end of two pipes. What a pipe cannot know is here: who waits, and
-what the time is, which is trio's, so that a mock clock moves it.
+Time is trio's, so that a mock clock moves it.
 
 They are as TCP is seen from a program on Linux: what has arrived before a reset can
 still be read; who closes without having read everything resets the connection; and
@@ -11,7 +10,6 @@ what is sent to an end that has closed is an error.
 from __future__ import annotations
 
 from errno import ECONNRESET, EPIPE
-from math import inf
 from typing import Literal, overload
 
 import trio
@@ -19,77 +17,12 @@ import trio
 from trioproto.sansio.addresses import Address, UnknownAddress
 from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.pipe import Pipe
+from trioproto.testing.way import Way, wait_for
 
 CAPACITY = 65536
 """Bytes that may wait one way, if nothing else is said."""
 MEMORY = UnknownAddress("memory")
 """The address of an end that was given none."""
-
-
-class _Way:
-    """One way of a connection: a pipe, and those who wait at its ends.
-
-    Attributes:
-        pipe: the bytes.
-        back: the other way of the same connection.
-        reader: where the reader waits.
-        writer: where those wait who want something to be read.
-        end_read: whether the reader has seen EOF.
-    """
-
-    __slots__ = ("back", "end_read", "pipe", "reader", "writer")
-
-    back: _Way
-
-    def __init__(self, pipe: Pipe) -> None:
-        self.pipe = pipe
-        self.reader = trio.lowlevel.ParkingLot()
-        self.writer = trio.lowlevel.ParkingLot()
-        self.end_read = False
-
-    @property
-    def breaks_at(self) -> float:
-        """When the connection breaks, or has broken, this way or the other."""
-        return min(self.pipe.breaks_at, self.back.pipe.breaks_at)
-
-    @property
-    def readable_at(self) -> float:
-        """When there is something to read, an end or a break too."""
-        return min(self.pipe.next_at(), self.back.pipe.breaks_at)
-
-    def read(self, most: int | None, now: float) -> bytes | None:
-        """Read as from the pipe; it may have been broken from the other one.
-
-        Raises:
-            ConnectionResetError: it has broken.
-        """
-        if self.back.pipe.breaks_at <= now:
-            self.cut(self.back.pipe.breaks_at)
-        data = self.pipe.read(now, most)
-        if data is not None:
-            self.end_read = not data
-            self.writer.unpark_all()
-        return data
-
-    def write(self, data: memoryview, now: float) -> int:
-        """Write to the pipe; a break that follows concerns everybody."""
-        taken = self.pipe.write(data, now)
-        if self.pipe.breaks_at == inf:
-            self.reader.unpark_all()
-        else:
-            self.wake_all()
-        return taken
-
-    def cut(self, now: float) -> None:
-        """Break it; an end that has arrived before is not undone."""
-        if not self.pipe.end_arrived(now):
-            self.pipe.reset(now)
-
-    def wake_all(self) -> None:
-        """Have everybody look again, at both ends."""
-        for way in (self, self.back):
-            way.reader.unpark_all()
-            way.writer.unpark_all()
 
 
 class PlainMemoryStream(trio.abc.Stream):
@@ -103,7 +36,7 @@ class PlainMemoryStream(trio.abc.Stream):
         peer: that of the other end.
     """
 
-    def __init__(self, incoming: _Way, outgoing: _Way, local: Address, peer: Address) -> None:
+    def __init__(self, incoming: Way, outgoing: Way, local: Address, peer: Address) -> None:
         self.local = local
         self.peer = peer
         self._incoming = incoming
@@ -150,7 +83,7 @@ class PlainMemoryStream(trio.abc.Stream):
                 data = way.read(max_bytes, trio.current_time())
                 if data is not None:
                     return data
-                await _wait(way.reader, way.readable_at)
+                await wait_for(way.reader, way.readable_at)
             raise _closed()
         except ConnectionResetError as error:
             raise _broken(error) from error
@@ -179,7 +112,7 @@ class PlainMemoryStream(trio.abc.Stream):
                 if not rest:
                     return
                 if self._outgoing.pipe.room == 0:
-                    await _wait(self._outgoing.writer, self._outgoing.breaks_at)
+                    await wait_for(self._outgoing.writer, self._outgoing.breaks_at)
                 else:
                     await trio.lowlevel.checkpoint()  # less was taken than there was room for
         finally:
@@ -196,7 +129,7 @@ class PlainMemoryStream(trio.abc.Stream):
             await trio.lowlevel.checkpoint()
             self._check_sendable()
             while self._outgoing.pipe.room == 0:
-                await _wait(self._outgoing.writer, self._outgoing.breaks_at)
+                await wait_for(self._outgoing.writer, self._outgoing.breaks_at)
                 self._check_sendable()
         finally:
             self._sending = False
@@ -212,7 +145,7 @@ class PlainMemoryStream(trio.abc.Stream):
         while not way.pipe.closed and way.breaks_at > trio.current_time():
             if way.end_read if way.pipe.ended else not way.pipe.size:
                 return
-            await _wait(way.writer, way.breaks_at)
+            await wait_for(way.writer, way.breaks_at)
 
     def _begin_to_send(self) -> None:
         if self._sending:
@@ -351,20 +284,11 @@ def memory_stream_pair(
     if capacity is not None and capacity < 1:
         raise ValueError(f"capacity must be at least 1 byte, not {capacity}")
     now = trio.current_time()
-    up = _Way(Pipe(to_server, capacity=capacity, now=now))
-    down = _Way(Pipe(to_client, capacity=capacity, now=now))
+    up = Way(Pipe(to_server, capacity=capacity, now=now))
+    down = Way(Pipe(to_client, capacity=capacity, now=now))
     up.back, down.back = down, up
     kind = MemoryStream if half_close else PlainMemoryStream
     return MemoryStream(down, up, peer, local), kind(up, down, local, peer)
-
-
-async def _wait(lot: trio.lowlevel.ParkingLot, until: float) -> None:
-    """Wait for a change, or until a time."""
-    if until == inf:
-        await lot.park()
-    else:
-        with trio.move_on_at(until):
-            await lot.park()
 
 
 def _check_max_bytes(max_bytes: int | None) -> None:

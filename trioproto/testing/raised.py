@@ -7,19 +7,21 @@ mostly has a consequence: the connection is reset, so the test's block fails too
 
 from __future__ import annotations
 
-import traceback
+import contextlib
+import os
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
 import trio
 
-import trioproto
-
-_PACKAGE = str(Path(trioproto.__file__).parent)
-_KIT = str(Path(__file__).parent)
-_TRIO = str(Path(trio.__file__).parent)
+_KIT = os.path.dirname(__file__)
+_MACHINERY = (
+    os.path.join(os.path.dirname(_KIT), ""),
+    os.path.join(os.path.dirname(str(trio.__file__)), ""),
+    contextlib.__file__,
+)
+"""How the names of the files begin whose part in an error is nobody's concern."""
 
 _CONSEQUENCES = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionError)
 """How a block fails whose connection was reset."""
@@ -51,6 +53,11 @@ def sort_out(raised: BaseException, body: BaseException | None) -> BaseException
     return body
 
 
+def mark(error: BaseException) -> None:
+    """Have the pytest plugin know that it came out of a block of the kit's."""
+    error.left_block = True  # type: ignore[attr-defined]
+
+
 def raise_as_it_was(error: BaseException) -> NoReturn:
     """Raise *error*, whose context is not what happens to be handled now."""
     __tracebackhide__ = True
@@ -65,20 +72,29 @@ def raise_as_it_was(error: BaseException) -> NoReturn:
 def users_part(entry: TracebackType | None) -> TracebackType | None:
     """Leave out what is trio's or this library's, up to the first line of user code.
 
-    If there is none, the last line remains.
+    If there is none, what remains is the kit's last part, or the last line.
     """
-    last = entry
+    entries = list(_entries(entry))
+    for each in entries:
+        if not _is_machinery(each):
+            return each
+    while len(entries) > 1 and _is_kit(entries[-2]):
+        entries.pop()
+    return entries[-1] if entries else None
+
+
+def _entries(entry: TracebackType | None) -> Iterator[TracebackType]:
     while entry is not None:
-        if not _is_machinery(entry.tb_frame.f_code.co_filename):
-            return entry
-        last, entry = entry, entry.tb_next
-    return last
+        yield entry
+        entry = entry.tb_next
 
 
-def _is_machinery(path: str) -> bool:
-    if path.startswith(_PACKAGE):
-        return not path.startswith(_KIT)
-    return path.startswith(_TRIO)
+def _is_machinery(entry: TracebackType) -> bool:
+    return entry.tb_frame.f_code.co_filename.startswith(_MACHINERY)
+
+
+def _is_kit(entry: TracebackType) -> bool:
+    return entry.tb_frame.f_code.co_filename.startswith(_KIT)
 
 
 def _leaves(raised: BaseException, body: BaseException | None) -> Iterator[BaseException]:
@@ -91,10 +107,10 @@ def _leaves(raised: BaseException, body: BaseException | None) -> Iterator[BaseE
 
 
 def _told(body: BaseException) -> str:
-    """Say in a line or two how the block has failed."""
-    place = traceback.extract_tb(users_part(body.__traceback__))[-1:]
-    where = "".join(f" at {each.filename}:{each.lineno}" for each in place)
-    return f"and so the block failed{where}: {type(body).__name__}: {body}"
+    """Say in one line how the block has failed, and where."""
+    places = [each for each in _entries(body.__traceback__) if not _is_machinery(each)]
+    where = [f" at {each.tb_frame.f_code.co_filename}:{each.tb_lineno}" for each in places[-1:]]
+    return f"and so the block failed{''.join(where)}: {type(body).__name__}: {body}"
 
 
 def _begin_with(later: BaseException, first: BaseException) -> None:
