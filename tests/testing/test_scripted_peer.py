@@ -74,13 +74,23 @@ async def test_both_sides_can_be_ended_alone(autojump_clock: MockClock) -> None:
         await p.expect(b"last")
         await p.expect_eof()
         await p.expect_eof()
-        await p.expect_nothing(1)
+        await p.expect_nothing(1.5)
+        assert trio.current_time() == 1.5
 
 
 async def test_the_stream_is_closed_in_the_end() -> None:
     async with scripted() as (_, theirs):
         pass
     assert await theirs.receive_some() == b""
+
+
+async def test_an_end_in_pieces_is_known_with_its_last_byte(autojump_clock: MockClock) -> None:
+    async with scripted() as (p, theirs), trio.open_nursery() as nursery:
+        nursery.start_soon(dribble, theirs, [b"line\r", b"\n", b"\r", b"\n\r", b"\n"], 1)
+        assert await p.expect_line() == b"line"
+        assert trio.current_time() == 2
+        assert await p.expect_until(b"\r\n\r\n") == b""
+        assert trio.current_time() == 5
 
 
 # Time

@@ -43,6 +43,16 @@ async def test_bytes_that_nobody_expected_are_an_error(autojump_clock: MockClock
     assert await theirs.receive_some() == b""
 
 
+async def test_an_end_that_nobody_expected_is_none(autojump_clock: MockClock) -> None:
+    async def script(p: ScriptedPeer) -> None:
+        await p.expect(b"hello\r\n")
+        await p.send(b"bye\r\n")
+        await p.expect(b"<bye>\r\n")
+
+    async with connected(Answers) as stream:
+        await hold(stream, script)
+
+
 async def test_an_answer_that_nobody_expected_is_an_error(autojump_clock: MockClock) -> None:
     async def script(p: ScriptedPeer) -> None:
         await p.expect(b"hello\r\n")

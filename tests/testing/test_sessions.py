@@ -21,7 +21,13 @@ from tests.examples.running import REPOSITORY
 from tests.examples.smtp_talk import Kept
 from tests.examples.snippets_traffic import Mailbox
 from trioproto import Factory, TrafficFiles, TrafficLog
-from trioproto.errors import AsyncCallbackError
+from trioproto.errors import (
+    AsyncCallbackError,
+    ConnectionAborted,
+    ConnectionClosed,
+    ConnectionDone,
+    ConnectionLost,
+)
 from trioproto.framing import LineReceiver
 from trioproto.testing import Harness, Session, TranscriptError, chunks, connected, peer
 
@@ -226,6 +232,18 @@ def test_what_a_callback_raises_comes_out_with_its_line() -> None:
     with pytest.raises(KeyError, match="that") as caught:
         by_hand(Session.parse("> hello\n< say a\n> a\n< crash", name="that.txt"))
     assert caught.value.__notes__ == ["raised at that.txt, line 4"]
+
+
+def test_in_the_end_the_peer_is_gone() -> None:
+    lost: list[type[ConnectionClosed]] = []
+
+    class Told(Answers):
+        def connection_lost(self, reason: ConnectionClosed) -> None:
+            lost.append(type(reason))
+
+    for text in ("> hello", "> hello\n< bye\n> bye", "> hello\n< abort"):
+        Session.parse(text).replay(Told)
+    assert lost == [ConnectionLost, ConnectionDone, ConnectionAborted]
 
 
 def test_async_callbacks_need_a_stream() -> None:
