@@ -1,6 +1,6 @@
 """Tests as a user writes them, which the plugin's tests run in another process; many fail.
 
-Each stands for one behaviour; ``TRIO_TEST`` is what runs them where pytest-trio is not.
+Each stands for one behaviour. Where pytest-trio is not, ``trio_test`` runs them.
 """
 
 from __future__ import annotations
@@ -8,17 +8,25 @@ from __future__ import annotations
 import os
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar, cast
 
 import pytest
 import trio
-from trio.testing import trio_test
+from trio.testing import trio_test, wait_all_tasks_blocked
 
 from trioproto import Protocol
 from trioproto.testing import ServeFactory, connected
 
-pytestmark = [] if "NO_PYTEST_TRIO" in os.environ else [pytest.mark.trio]
-as_test = trio_test if "NO_PYTEST_TRIO" in os.environ else lambda test: test
+WITH_PYTEST_TRIO = "NO_PYTEST_TRIO" not in os.environ
+pytestmark = [pytest.mark.trio] if WITH_PYTEST_TRIO else []
+
+Test = TypeVar("Test", bound=Callable[..., Awaitable[None]])
+
+
+def as_test(test: Test) -> Test:
+    return test if WITH_PYTEST_TRIO else cast(Test, trio_test(test))
+
 
 kept: list[object] = []
 
@@ -156,4 +164,4 @@ async def test_fails_with_a_socket_open(nothing_left: None) -> None:
 async def test_leaves_a_task(serve_factory: ServeFactory) -> None:
     async with serve_factory(Forgetful) as server:
         await server.connect()
-        await trio.testing.wait_all_tasks_blocked()
+        await wait_all_tasks_blocked()
