@@ -114,8 +114,6 @@ class ProtocolMachine(Crowd[F], RuleBasedStateMachine):
             setattr(cls, name, made.function)
 
     def __init__(self) -> None:
-        if not hasattr(self, "messages"):
-            raise TypeError(f"{type(self).__name__} has no messages")
         RuleBasedStateMachine.__init__(self)
         super().__init__(self.make_factory())
 
