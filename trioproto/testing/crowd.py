@@ -201,6 +201,8 @@ class Crowd(Generic[F]):
             AssertionError: something does not hold.
         """
         try:
+            self._hear()  # what others than we have led to
+            self._follow_losses()
             self._deliver()
             for peer in self.live:
                 self._check_order(peer)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from math import inf
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from hypothesis import currently_in_test_context, note
 from hypothesis import strategies as st
@@ -42,8 +42,7 @@ _SECONDS = (0.1, 1.0, 10.0, 100.0)
 
 def _step(**arguments: Any) -> Callable[[Step], Step]:
     """Make a rule that is followed while there is somebody."""
-
-    make_rule: Callable[..., Callable[[Step], Step]] = rule
+    make_rule = cast(Callable[..., Callable[[Step], Step]], rule)
     while_somebody_is_there = precondition(lambda machine: bool(machine.live))
 
     def decorate(step: Step) -> Step:
@@ -115,8 +114,6 @@ class ProtocolMachine(Crowd[F], RuleBasedStateMachine):
             setattr(cls, name, made.function)
 
     def __init__(self) -> None:
-        if not hasattr(self, "messages"):
-            raise TypeError(f"{type(self).__name__} has no messages")
         RuleBasedStateMachine.__init__(self)
         super().__init__(self.make_factory())
 
