@@ -82,6 +82,13 @@ def stampede(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Break the package on purpose, in copies, and see that the tests notice; `-- --list`."""
+    session.install("-e", ".[tests]")
+    session.run("python", "-m", "tests.mutants", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
     install_with(session, "docs")

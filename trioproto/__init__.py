@@ -1,4 +1,7 @@
-"""Twisted's Protocol and Factory on trio's structured concurrency."""
+"""Twisted's Protocol and Factory on trio's structured concurrency.
+
+PYTEST_DONT_REWRITE: nothing in here is for pytest to rewrite.
+"""
 
 from trioproto import endpoints, errors, events, framing, layers
 from trioproto.layers.proxy_header import ProxyHeader
@@ -12,6 +15,7 @@ from trioproto.runtime.server import Server, open_server, serve
 from trioproto.runtime.traffic_files import TrafficFiles
 from trioproto.sansio.addresses import (
     Address,
+    Addressed,
     Credentials,
     TCPAddress,
     UnixAddress,
@@ -28,6 +32,7 @@ from trioproto.sansio.transport import Transport
 
 __all__ = [
     "Address",
+    "Addressed",
     "ConnectionInfo",
     "Credentials",
     "DrainReport",

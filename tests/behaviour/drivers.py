@@ -16,26 +16,44 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
-from typing import Any, Self
+from typing import Any
 
 import trio
 import trio.testing
 
-from tests.behaviour.peers import Peer, PeerWasReset
 from tests.behaviour.pipes import Pipe, PipeStream, PlainPipeStream, QueueListener
-from tests.behaviour.recorder import Recorder
 from tests.behaviour.tls_peers import TLSPeer, server_context
 from trioproto import Factory, Protocol, Server, TCPAddress, serve
 from trioproto.endpoints import Bound, ServerEndpoint, parse_endpoint
 from trioproto.errors import CallbackError
 from trioproto.layers.opening import Opening
 from trioproto.layers.tls import TLSLayer
-from trioproto.sansio.addresses import address_from_sockaddr
-from trioproto.testing import Harness
+from trioproto.sansio.addresses import Address, address_from_sockaddr
+from trioproto.testing import Harness, conformance
+from trioproto.testing.conformance import (
+    MORE_THAN_FITS,
+    SMALL,
+    Feature,
+    Peer,
+    PeerWasReset,
+    Service,
+)
+from trioproto.testing.conformance.service import UNMARKED, Connecting, Serving, patience
+
+# Of the contract, what the tests beside these import together with the drivers.
+__all__ = [
+    "MORE_THAN_FITS",
+    "SMALL",
+    "UNMARKED",
+    "Connecting",
+    "Service",
+    "Serving",
+    "patience",
+]
 
 ALL = ("harness", "memory", "stream", "listener", "poll", "tls_memory", "tls")
 ASYNC = ALL[1:]  # there is a loop: async callbacks and tasks run
@@ -47,73 +65,33 @@ KERNEL_SECONDS = 0.3
 STEP = 0.01  # seconds that pass at once in harnesses that share a rate
 IN_MEMORY = ("memory", "listener", "tls_memory")
 
-SMALL = 4096  # bytes that a peer which does not read leaves room for, roughly
 ROOMY = 1 << 20
-MORE_THAN_FITS = 2 << 20  # more than the kernel takes, small buffers or not
-UNMARKED: dict[str, Any] = {  # output that waits pauses nothing
-    "high_water": 2 * MORE_THAN_FITS,
-    "max_buffered": 2 * MORE_THAN_FITS,
-    "write_timeout": None,
-    "idle_timeout": None,
-}
 
 
-class Service(ABC):
-    """One factory being served."""
-
-    def __init__(self, factory: Factory[Any], *, small_buffers: bool, half_close: bool) -> None:
-        self.factory = factory
-        self.small_buffers = small_buffers
-        self.half_close = half_close
-        self.peers: list[Peer] = []
-        self.failures: list[BaseException] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for peer in self.peers:
-            peer.discard()
-
-    async def connect(self) -> Peer:
-        """Open a connection, and let ``connection_made`` happen."""
-        peer = await self._connect()
-        peer.service = self
-        self.peers.append(peer)
-        await self.settle()
-        return peer
-
-    @abstractmethod
-    async def _connect(self) -> Peer: ...
-
-    @abstractmethod
-    async def settle(self) -> None:
-        """Let all happen that needs no time to pass."""
-
-    @abstractmethod
-    async def pass_time(self, seconds: float) -> None: ...
-
-    @abstractmethod
-    def cancel(self) -> None:
-        """Cancel from outside whatever serves."""
-
-    @abstractmethod
-    async def start_drain(self, grace: float | None = None, force: float | None = None) -> None:
-        """Ask for a drain, without waiting for it."""
-
-    def do(self, call: Callable[[], object]) -> None:
-        """Do what may call back; an error that comes out of it is the service's failure."""
-        call()
-
-    @abstractmethod
-    async def failure(self) -> BaseException:
-        """What came out of it, once it has ended."""
+PLAIN_FEATURES = frozenset({Feature.HALF_CLOSE, Feature.RATES})
+LOOP_FEATURES = PLAIN_FEATURES | {Feature.ASYNC_CODE}
+SERVER_FEATURES = LOOP_FEATURES | {Feature.DRAINS, Feature.SERVER}
+SOCKET_FEATURES = {Feature.ERROR_NUMBERS, Feature.SOCKET_OPTIONS, Feature.ADDRESSES}
+POLLED_FEATURES = {Feature.SEES_RESETS, Feature.SENDS_AT_ONCE, Feature.READS_ON}
 
 
 class HarnessService(Service):
+    name = "harness"
+    features = PLAIN_FEATURES | {
+        Feature.DRAINS,
+        Feature.SEES_RESETS,
+        Feature.SENDS_AT_ONCE,
+        Feature.EXACT_WINDOW,
+        Feature.ERROR_NUMBERS,
+    }
+
     def __init__(self, factory: Factory[Any], *, small_buffers: bool, half_close: bool) -> None:
         super().__init__(factory, small_buffers=small_buffers, half_close=half_close)
         self.harnesses: list[HarnessPeer] = []
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[None]:
+        yield
 
     async def _connect(self) -> Peer:
         window = SMALL if self.small_buffers else None
@@ -157,8 +135,8 @@ class HarnessService(Service):
         for peer in self.harnesses:
             self.do(peer.harness.drain)
 
-    async def failure(self) -> BaseException:
-        return self.failures.pop(0)
+    async def wait_ended(self) -> None:
+        await trio.lowlevel.checkpoint()
 
 
 class HarnessPeer(Peer):
@@ -229,6 +207,10 @@ class HarnessPeer(Peer):
     def take(self) -> bytes:
         return self._take_freely()
 
+    def allow(self, count: int) -> None:
+        self.window = None  # what has come is taken as it is, and makes no room
+        self.owner.do(lambda: setattr(self.harness, "window", count))
+
 
 class RefusedPeer(Peer):
     """Whom the harness refused: it has no connection to see that by."""
@@ -268,9 +250,17 @@ class LoopService(Service):
     def cancel(self) -> None:
         self.scope.cancel()
 
-    async def failure(self) -> BaseException:
+    async def wait_ended(self) -> None:
         await self.ended.wait()
-        return self.failures.pop(0)
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[None]:
+        async with trio.open_nursery() as self.background:
+            await self.background.start(self.run)
+            yield
+            await self.settle()
+            self.finish()
+            await self.ended.wait()
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         try:
@@ -322,11 +312,11 @@ class HandleService(LoopService):
     def finish(self) -> None:
         self._finished.set()
 
-    async def start_drain(self, grace: float | None = None, force: float | None = None) -> None:
-        raise NotImplementedError("the factory's scope has no drain")
-
 
 class MemoryService(HandleService):
+    name = "memory"
+    features = LOOP_FEATURES | {Feature.HALF_CLOSE_IS_OPTIONAL}
+
     async def _connect(self) -> Peer:
         peer, stream = pipe_pair(self)
         self.handle(stream)
@@ -334,6 +324,9 @@ class MemoryService(HandleService):
 
 
 class TLSMemoryService(MemoryService):
+    name = "tls_memory"
+    features = MemoryService.features | {Feature.ENCRYPTS}
+
     def __init__(self, factory: Factory[Any], *, small_buffers: bool, half_close: bool) -> None:
         super().__init__(factory, small_buffers=small_buffers, half_close=half_close)
         self.tls = server_context()
@@ -343,6 +336,9 @@ class TLSMemoryService(MemoryService):
 
 
 class StreamService(HandleService):
+    name = "stream"
+    features = LOOP_FEATURES | SOCKET_FEATURES
+
     async def _connect(self) -> Peer:
         sizes = SMALL if self.small_buffers else None
         client, server = tcp_pair(sizes)
@@ -394,6 +390,9 @@ class Started:
 
 
 class ListenerService(ServerService):
+    name = "listener"
+    features = SERVER_FEATURES | {Feature.HALF_CLOSE_IS_OPTIONAL}
+
     def endpoint(self) -> QueueListener:
         self.listener = QueueListener()
         return self.listener
@@ -405,6 +404,9 @@ class ListenerService(ServerService):
 
 
 class PollService(ServerService):
+    name = "poll"
+    features = SERVER_FEATURES | SOCKET_FEATURES | POLLED_FEATURES
+
     def endpoint(self) -> Any:
         if self.small_buffers:
             return small_listener()
@@ -419,6 +421,9 @@ class PollService(ServerService):
 
 
 class TLSService(PollService):
+    name = "tls"
+    features = PollService.features | {Feature.ENCRYPTS}
+
     def endpoint(self) -> Any:
         return OverTLS(super().endpoint())
 
@@ -526,6 +531,14 @@ class SocketPeer(Peer):
     def discard(self) -> None:
         self.raw.close()
 
+    @property
+    def address(self) -> Address:
+        return address_from_sockaddr(self.raw.getsockname())
+
+    @property
+    def server_address(self) -> Address:
+        return address_from_sockaddr(self.raw.getpeername())
+
     async def receive_some(self) -> bytes:
         if self.was_reset:
             raise PeerWasReset
@@ -533,6 +546,7 @@ class SocketPeer(Peer):
             with real_time():
                 return await self.sock.recv(1 << 16)
         except (ConnectionResetError, BrokenPipeError):
+            self.was_reset = True  # the kernel says so only once
             raise PeerWasReset from None
 
     def take(self) -> bytes:
@@ -543,7 +557,7 @@ class SocketPeer(Peer):
         except BlockingIOError:
             pass
         except ConnectionResetError:
-            self.was_reset = True  # the kernel says so only once
+            self.was_reset = True
         return bytes(received)
 
 
@@ -585,66 +599,28 @@ def tcp_pair(buffers: int | None) -> tuple[socket.socket, socket.socket]:
 
 
 SERVICES: dict[str, type[Service]] = {
-    "harness": HarnessService,
-    "memory": MemoryService,
-    "stream": StreamService,
-    "listener": ListenerService,
-    "poll": PollService,
-    "tls_memory": TLSMemoryService,
-    "tls": TLSService,
+    service.name: service
+    for service in (
+        HarnessService,
+        MemoryService,
+        StreamService,
+        ListenerService,
+        PollService,
+        TLSMemoryService,
+        TLSService,
+    )
 }
 
 
-@asynccontextmanager
-async def serving(
-    driver: str,
-    protocol: Factory[Any] | Protocol,
-    *,
-    small_buffers: bool = False,
-    half_close: bool = True,
-    **settings: Any,
-) -> AsyncIterator[Service]:
-    """Serve a factory, or a factory of this one protocol, until all peers have gone.
-
-    Whatever comes out of the service and is not asked for by ``failure()`` is
-    raised here. Nothing may take for ever: if it would, the test fails.
-    """
-    factory = protocol if isinstance(protocol, Factory) else Factory(lambda: protocol, **settings)
-    service = SERVICES[driver](factory, small_buffers=small_buffers, half_close=half_close)
-    with trio.fail_after(patience()), service:
-        if isinstance(service, LoopService):
-            async with trio.open_nursery() as service.background:
-                await service.background.start(service.run)
-                yield service
-                for peer in service.peers:
-                    await peer.aclose()
-                await service.settle()
-                service.finish()
-                await service.ended.wait()
-        else:
-            yield service
-            for peer in service.peers:
-                await peer.aclose()
-    for failure in service.failures:
-        raise failure
-    if isinstance(protocol, Recorder):
-        protocol.check()
-
-
-def patience() -> float:
-    """Longer than any test takes: seconds of the virtual clock cost nothing."""
-    virtual = isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock)
-    return 100_000 if virtual else 5
-
-
-@asynccontextmanager
-async def connecting(
+def serving(
     driver: str, protocol: Factory[Any] | Protocol, **options: Any
-) -> AsyncIterator[Peer]:
+) -> AbstractAsyncContextManager[Service]:
+    """Serve a factory, or a factory of this one protocol, over the driver of this name."""
+    return conformance.serving(SERVICES[driver], protocol, **options)
+
+
+def connecting(
+    driver: str, protocol: Factory[Any] | Protocol, **options: Any
+) -> AbstractAsyncContextManager[Peer]:
     """Serve as ``serving`` does, with one peer connected."""
-    async with serving(driver, protocol, **options) as service:
-        yield await service.connect()
-
-
-Serving = Callable[..., AbstractAsyncContextManager[Service]]
-Connecting = Callable[..., AbstractAsyncContextManager[Peer]]
+    return conformance.connecting(SERVICES[driver], protocol, **options)

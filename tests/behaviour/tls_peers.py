@@ -11,6 +11,7 @@ import trio
 import trustme
 
 from tests.behaviour.peers import Peer, PeerWasReset
+from trioproto.sansio.addresses import Address
 
 NAME = "server.example"
 
@@ -53,6 +54,14 @@ class TLSPeer(Peer):
     @property
     def raw(self) -> Any:
         return self.below.raw  # type: ignore[attr-defined]
+
+    @property
+    def address(self) -> Address:
+        return self.below.address
+
+    @property
+    def server_address(self) -> Address:
+        return self.below.server_address
 
     async def handshake(self) -> None:
         try:

@@ -6,6 +6,7 @@
     python -m tests.benchmarks --only accept,forward_64k
     python -m tests.benchmarks --only limits_echo,limits_idle,limits_accept
     python -m tests.benchmarks --only framing      # decoding alone, half a minute
+    python -m tests.benchmarks --only kit          # an exchange in a test, some seconds
     python -m tests.benchmarks --quick             # a look at whether all of it works
     python -m tests.benchmarks --list
 
@@ -27,7 +28,8 @@ reaches above another row is about all the room that there is on this machine. L
 of a server that is kept busy all the time: they follow from the throughput, and only their spread
 (p99) tells something.
 
-"framing" is decoding alone, with neither sockets nor servers: see `framing.py`.
+"framing" is decoding alone, with neither sockets nor servers: see `framing.py`. "kit" is the test
+kit, in one process too: see `kit.py`.
 
 Over TLS all speak version 1.3 with the same cipher and group, which the generator prescribes, and
 with a certificate that is made for the run. Each server has freed one large block of memory before
@@ -61,13 +63,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import framing, machine, report
+from . import framing, kit, machine, report
 from .measure import Results, run
 from .scenario import Scenario
 from .scenarios import SCENARIOS
 
 QUICK_IDLE = 1_000
 FRAMING = "framing"
+KIT = "kit"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -93,6 +96,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("at least one round, of more than 0 and at most 60 seconds, is needed")
     try:
         options.framing = not options.only or FRAMING in options.only.split(",")
+        options.kit = not options.only or KIT in options.only.split(",")
         options.scenarios = select(options.only, quick=options.quick)
     except KeyError as unknown:
         parser.error(f"no scenario is called {unknown}; --list names them")
@@ -104,7 +108,7 @@ def select(only: str | None, *, quick: bool) -> list[Scenario]:
     known = {scenario.name: scenario for scenario in SCENARIOS}
     names = only.split(",") if only else list(known)
     for name in names:
-        if name != FRAMING:
+        if name not in (FRAMING, KIT):
             known[name]
     chosen = [scenario for name, scenario in known.items() if name in names]
     return [scenario.scaled_down(QUICK_IDLE) for scenario in chosen] if quick else chosen
@@ -113,7 +117,8 @@ def select(only: str | None, *, quick: bool) -> list[Scenario]:
 def show_list() -> None:
     rows = [(s.name, s.title, ", ".join(c.name for c in s.contenders)) for s in SCENARIOS]
     tasks = [(FRAMING, task.title, ", ".join(task.decoders)) for task in framing.TASKS]
-    print(report.table([*rows, *tasks], left=3))
+    ways = [(KIT, "an exchange in a test", ", ".join(kit.WAYS))]
+    print(report.table([*rows, *tasks, *ways], left=3))
 
 
 def progress(text: str) -> None:
@@ -125,6 +130,7 @@ def write_json(
     options: argparse.Namespace,
     done: list[Results],
     decoding: framing.Framing | None,
+    costs: kit.KitCosts | None,
     began: str,
 ) -> None:
     """Write what there is so far; a run that is interrupted keeps it."""
@@ -136,6 +142,7 @@ def write_json(
         "versions": machine.versions(),
         "scenarios": [report.as_data(results) for results in done],
         "framing": decoding.data() if decoding else [],
+        "kit": costs.data() if costs else [],
     }
     path.write_text(json.dumps(data, indent=1) + "\n")
 
@@ -144,15 +151,19 @@ def measure(options: argparse.Namespace) -> tuple[list[Results], framing.Framing
     path = options.json or machine.cache_directory() / "results.json"
     began = datetime.now(UTC).isoformat(timespec="seconds")
     done: list[Results] = []
-    decoding = None
+    decoding = costs = None
     if options.framing:
         decoding = framing.measure(options.rounds, progress)
         print(decoding.text(), flush=True)
-        write_json(path, options, done, decoding, began)
+        write_json(path, options, done, decoding, costs, began)
+    if options.kit:
+        costs = kit.measure(options.rounds, progress)
+        print(costs.text(), flush=True)
+        write_json(path, options, done, decoding, costs, began)
     for scenario in options.scenarios:
         done.append(run(scenario, options.rounds, options.seconds, progress))
         print(report.scenario_text(done[-1]), flush=True)
-        write_json(path, options, done, decoding, began)
+        write_json(path, options, done, decoding, costs, began)
     return done, decoding
 
 

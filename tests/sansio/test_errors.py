@@ -98,6 +98,20 @@ def test_what_a_handler_may_want_to_catch_together_is_one_family() -> None:
     assert not issubclass(ConnectionClosed, OSError)
 
 
+def test_every_reason_is_a_connection_closed_and_the_other_errors_are_not() -> None:
+    assert issubclass(ConnectionClosed, TrioprotoError)
+    for name in errors.__all__:
+        error = getattr(errors, name)
+        others = (
+            "NotSupported",
+            "AsyncCallbackError",
+            "EndpointError",
+            "ListenError",
+            "StringTooLong",
+        )
+        assert issubclass(error, ConnectionClosed) is (name not in (*others, "TrioprotoError"))
+
+
 def test_every_name_is_an_error_of_this_library() -> None:
     kinds = [getattr(errors, name) for name in errors.__all__]
     assert len(kinds) == len(set(kinds))
@@ -108,5 +122,9 @@ def test_every_error_of_the_library_has_a_public_name() -> None:
     def family(kind: type[TrioprotoError]) -> set[type[TrioprotoError]]:
         return {kind}.union(*(family(each) for each in kind.__subclasses__()))
 
-    ours = {each for each in family(TrioprotoError) if each.__module__.startswith("trioproto")}
+    ours = {
+        each
+        for each in family(TrioprotoError)
+        if each.__module__.startswith("trioproto.") and ".testing." not in each.__module__
+    }
     assert ours == {getattr(errors, name) for name in errors.__all__}

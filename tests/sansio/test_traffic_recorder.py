@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.behaviour.recorder import Recorder, keep_open
-from tests.sansio.test_layers import Knock, Layered, Xor, flipped
+from tests.sansio.test_layers import Knock, Xor, connected, flipped
 from trioproto import Factory, Protocol, Settings
 from trioproto.errors import (
     CallbackError,
@@ -24,6 +24,7 @@ from trioproto.errors import (
 )
 from trioproto.framing import NetstringReceiver
 from trioproto.layers import Direction, Recording, TrafficLog
+from trioproto.sansio.connection import Connection
 from trioproto.testing import Harness
 
 RECEIVED, SENT = Direction.RECEIVED, Direction.SENT
@@ -118,9 +119,7 @@ def test_a_large_write_passes_in_parts_and_whole() -> None:
 
 def test_it_is_above_all_other_layers() -> None:
     log = TrafficLog()
-    factory = Layered(Recorder, Knock(), Xor(0x55), traffic_log=log)
-    harness: Harness[Any] = Harness(factory, settings=factory.settings)
-    harness.connect()
+    harness = connected(Recorder(), Knock(), Xor(0x55), traffic_log=log)
     harness.feed(b"!" + flipped(b"question"))
     harness.transport.write(b"answer")
     assert pieces(harness) == [(RECEIVED, b"question"), (SENT, b"answer")]
@@ -135,9 +134,9 @@ class Defective(Xor):
 def test_a_defect_of_another_layer_is_logged_by_that_ones_name(
     logged_errors: list[logging.LogRecord],
 ) -> None:
-    factory = Layered(Recorder, Defective(0x55), traffic_log=TrafficLog(), callback_errors="log")
-    harness: Harness[Any] = Harness(factory, settings=factory.settings)
-    harness.connect()
+    harness = connected(
+        Recorder(), Defective(0x55), traffic_log=TrafficLog(), callback_errors="log"
+    )
     harness.feed(b"hello")
     assert type(harness.reason) is CallbackError
     assert [each.getMessage() for each in logged_errors] == ["error in Defective, peer harness"]
@@ -156,11 +155,11 @@ def test_alone_it_leaves_the_ends_of_the_two_sides_as_they_are() -> None:
     assert harness.lost
 
 
-def test_a_side_is_kept_open_where_it_cannot_be_ended_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(Harness, "can_write_eof", False)
-    harness = recorded(Recorder(eof_received=keep_open))
+def test_a_side_is_kept_open_where_it_cannot_be_ended_alone() -> None:
+    protocol = Recorder(eof_received=keep_open)
+    settings = Settings(traffic_log=TrafficLog())
+    harness: Harness[Any] = Harness(protocol, settings=settings, half_close=False)
+    harness.connect()
     harness.feed_eof()
     assert not harness.transport.closing
     harness.transport.write(b"more")
@@ -170,12 +169,8 @@ def test_a_side_is_kept_open_where_it_cannot_be_ended_alone(
 class CannotShutDown(Harness[Any]):
     """Meets an error when it shuts our side down, as a socket that was reset does."""
 
-    def _flush(self) -> bool:
-        self._open.encode_output()
-        if self._open.wants_shutdown:
-            self._open.lost(OSError(ENOTCONN, "not connected"))
-            return False
-        return super()._flush()
+    def _shut_down(self, connection: Connection) -> None:
+        connection.lost(OSError(ENOTCONN, "not connected"))
 
 
 @pytest.mark.parametrize("log", [None, TrafficLog()])

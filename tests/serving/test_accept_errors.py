@@ -9,6 +9,7 @@ import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -21,6 +22,8 @@ from tests.serving.conversations import LOOPBACK, Counting, Greeter, dial, settl
 from tests.serving.test_listeners import offer
 from tests.tls.over_wire import open_descriptors
 from trioproto import Factory, TCPAddress, connect, open_server, serve
+from trioproto.endpoints import Bound, ServerEndpoint
+from trioproto.sansio.addresses import address_from_sockaddr
 
 
 @contextmanager
@@ -154,3 +157,53 @@ async def test_a_client_that_can_have_no_poller_leaves_no_socket_open(
                 async with connect(endpoint, Greeter()):
                     pytest.fail("there is no descriptor for an epoll")
             assert open_descriptors() == before
+
+
+class Gone(socket.socket):
+    """A connection of which the kernel says that it has gone already, as some do."""
+
+    def setblocking(self, flag: bool, /) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
+class AcceptsOneThatHasGone(socket.socket):
+    """Listens; the first of its connections has gone when it is accepted."""
+
+    first = True
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        accepted, address = super().accept()
+        if self.first:
+            self.first = False
+            return Gone(fileno=accepted.detach()), address
+        return accepted, address
+
+
+class Given(ServerEndpoint):
+    """A socket that listens already."""
+
+    text = "given"
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.listening = listening
+
+    async def bind(self) -> list[Bound]:
+        address = address_from_sockaddr(self.listening.getsockname())
+        return [Bound(self.listening, address, self.text, listens=True)]
+
+
+async def test_one_that_has_gone_when_it_is_accepted_keeps_no_place(
+    autojump_clock: MockClock,
+) -> None:
+    listening = AcceptsOneThatHasGone()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    listening.setblocking(False)
+    factory = Factory(Greeter, max_connections=1)
+    async with open_server(factory, Given(listening)) as server:
+        with trio.fail_after(60):
+            assert await first_word(dial(server.addresses[0])) == b""
+            after = dial(server.addresses[0])
+            assert await after.receive_exactly(5) == b"hello"
+        assert server.statistics().accepted == 1
+        await after.aclose()

@@ -319,7 +319,7 @@ class StreamDriver(BaseDriver):
             with shielded(self.factory.settings.cleanup_timeout):
                 if reset and isinstance(stream, trio.SocketStream):
                     reset_on_close(stream)
-                if reset or self.can_write_eof:
+                if reset or (self.can_write_eof and self.begun):  # it was ended before
                     await trio.aclose_forcefully(stream)
                 else:
                     await stream.aclose()
@@ -372,12 +372,17 @@ class StreamDriver(BaseDriver):
 
 
 def stream_addresses(stream: trio.abc.Stream) -> tuple[Address, Address]:
-    """Return the addresses of the peer and of our end of a stream."""
+    """Return the addresses of the peer and of our end of a stream.
+
+    They are a socket's, or those that the stream has, as :class:`Addressed` says.
+    """
     if isinstance(stream, trio.SocketStream):
         try:
             peer = peer_address(stream.socket, stream.socket.getpeername())
             return peer, address_from_sockaddr(stream.socket.getsockname())
         except OSError:
             return UnknownAddress("disconnected socket"), UnknownAddress("disconnected socket")
-    name = type(stream).__name__
-    return UnknownAddress(name), UnknownAddress(name)
+    unknown = UnknownAddress(type(stream).__name__)
+    own = (getattr(stream, name, None) for name in ("peer", "local"))
+    peer, local = (each if isinstance(each, Address) else unknown for each in own)
+    return peer, local

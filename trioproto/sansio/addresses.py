@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,24 @@ class UnknownAddress:
 
 
 Address: TypeAlias = TCPAddress | UnixAddress | UnknownAddress
+
+
+class Addressed(Protocol):
+    """What a stream may have: its addresses, which the protocol then sees.
+
+    Give a stream of your own these attributes, if it knows where it leads to (a
+    tunnel, say), and serve it: ``transport.peer``, ``build_protocol(peer)`` and the
+    limits of each peer take them from there. What is no :data:`Address` is passed
+    over, and so is an attribute that is missing.
+    """
+
+    @property
+    def peer(self) -> Address:
+        """Where the other end is."""
+
+    @property
+    def local(self) -> Address:
+        """Where our end is."""
 
 
 def address_from_sockaddr(sockaddr: Any) -> Address:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import accumulate
 from typing import Any, TypeAlias
 
-from trioproto.factory import Factory
 from trioproto.sansio.errors import AsyncCallbackError
-from trioproto.sansio.protocol import Protocol
 from trioproto.testing.harness import Harness
 from trioproto.testing.partitions import (
     MAX_CUTS,
@@ -19,11 +16,10 @@ from trioproto.testing.partitions import (
     halves,
     in_pieces,
 )
+from trioproto.testing.targets import Target, harness_of
 
 Exchange: TypeAlias = tuple[bytes, bytes]
 """What the peer sends, and what it must be answered."""
-Target: TypeAlias = Factory[Any] | Callable[[], Protocol | Factory[Any]]
-"""What makes the protocol of each conversation."""
 
 _UNBOUNDED = 1 << 62
 
@@ -92,10 +88,7 @@ class _Conversation:
 
     def begin(self, window: int | None = None, **settings: Any) -> Harness[Any]:
         """Open a new connection."""
-        target = self._target if isinstance(self._target, Factory) else self._target()
-        factory: Factory[Any] = target if isinstance(target, Factory) else Factory(lambda: target)
-        changed = replace(factory.settings, callback_errors="raise", **settings)
-        self.harness = Harness(factory, settings=changed, window=window)
+        self.harness = harness_of(self._target, window, **settings)
         self.chunks.clear()
         self._came.clear()
         self._expected.clear()

@@ -57,7 +57,7 @@ class Faults:
         )
 
     @classmethod
-    def from_seed(cls, seed: int, *, size: int = 200, seconds: float = 5.0) -> Self:
+    def from_seed(cls, seed: int, *, size: int = 200, seconds: float = 1.0) -> Self:
         """Return faults that lose nothing, the same for the same arguments.
 
         Bytes are cut, delayed and stalled; nothing is dropped, and nothing breaks.
@@ -108,3 +108,7 @@ def _sizes(random: Random, size: int) -> tuple[int, ...]:
 def _seconds(random: Random, most: float) -> float:
     """Choose a time, often none."""
     return random.choice((0.0, random.uniform(0, most)))
+
+
+NONE = Faults()
+"""Nothing happens to the bytes."""

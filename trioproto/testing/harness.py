@@ -6,45 +6,35 @@ that the test decides when bytes arrive, how many leave, and what time it is.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Iterable
 from errno import ECONNRESET
-from os import PathLike
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Generic, TypeVar
 
 from trioproto.factory import Factory
 from trioproto.sansio.addresses import Address, UnknownAddress
-from trioproto.sansio.connection import Connection
-from trioproto.sansio.errors import (
-    AsyncCallbackError,
-    CallbackError,
-    ConnectionClosed,
-    ConnectionDone,
-    NotSupported,
-)
+from trioproto.sansio.errors import ConnectionClosed
+from trioproto.sansio.layer import Layer
 from trioproto.sansio.lifecycle import State
 from trioproto.sansio.protocol import Protocol
 from trioproto.sansio.settings import Settings
 from trioproto.sansio.transport import Transport
+from trioproto.testing.by_hand import ByHand, _nothing
+from trioproto.testing.transcript import TranscriptError
 
 P = TypeVar("P", bound=Protocol)
-
-_NO_LOOP = (
-    "a harness has no event loop: serve the protocol over a trio memory stream "
-    "(factory.handle, run_protocol) to run async callbacks and tasks"
-)
+R = TypeVar("R", bound=ConnectionClosed)
 
 
-class _Bench:
-    """What the harnesses of one factory share, so that steps never nest."""
+class Harness(ByHand, Generic[P]):
+    r"""One connection of a protocol, driven step by step.
 
-    def __init__(self) -> None:
-        self.busy = False
-        self.marked: list[Harness[Any]] = []
+    ::
 
-
-class Harness(Generic[P]):
-    """One connection of a protocol, driven step by step.
+        harness = Harness(Factory(Calculator))
+        harness.connect()
+        harness.exchange(b"1+1\r\n", b"2\r\n")
+        harness.advance(61)
+        harness.expect_lost(IdleTimeout)
 
     What user code raises comes out of the call that led to it, unless the
     settings say ``callback_errors="log"``.
@@ -54,14 +44,17 @@ class Harness(Generic[P]):
         settings: in place of the factory's.
         peer: the address that the protocol sees.
         window: bytes that the peer takes before it stalls; ``None``: any number.
+        layers: what stands between the bytes and the protocol, such as TLS.
+        server_side: whether the peer has made the connection, and not we.
+        half_close: whether one side can be ended alone, as over TCP.
 
     Attributes:
         factory: the factory, a private one if *target* is a protocol.
+        transcript: what was said, as failures show it.
         write_closed: whether the peer has seen our EOF.
-    """
 
-    can_write_eof = True
-    server_side = True
+    Origin: Twisted's ``StringTransport`` and ``Clock``.
+    """
 
     def __init__(
         self,
@@ -70,69 +63,55 @@ class Harness(Generic[P]):
         settings: Settings | None = None,
         peer: Address | None = None,
         window: int | None = None,
+        layers: Iterable[Layer] = (),
+        server_side: bool = True,
+        half_close: bool = True,
     ) -> None:
         if isinstance(target, Factory):
             self.factory: Factory[P] = target
         else:
             self.factory = Factory(lambda: target)
-        if settings is None:
-            settings = replace(self.factory.settings, callback_errors="raise")
-        self._settings = settings
-        self._bench: _Bench = vars(self.factory).setdefault("_bench", _Bench())
-        self.write_closed = False
+        super().__init__(self.factory)
+        self._settings = settings or self._raising(self.factory.settings)
         self._peer = peer or UnknownAddress("harness")
-        self._connection: Connection | None = None
-        self._sent = bytearray()
-        self._now = 0.0
+        self._layers = layers
         self._window = window
+        self._sent = bytearray()
+        self.server_side = server_side
+        self.can_write_eof = half_close
+
+    # What the peer does
 
     def connect(self) -> P:
-        """Build the protocol and open the connection."""
-        self._connection = self._connect()
-        self._step(self._connection.open)
-        return self.protocol
+        """Build the protocol and open the connection.
 
-    def _connect(self) -> Connection:
-        monitor, local = self.factory._monitor, UnknownAddress("harness")
-        monitor.accepted(self._peer, local)
-        try:
-            connection = self.factory.connect(self, self._peer, local, settings=self._settings)
-        except Exception as exc:
-            reason = exc if isinstance(exc, CallbackError) else CallbackError("build_protocol")
-            monitor.never_begun(self._peer, local, reason)
-            raise
+        Raises:
+            ConnectionRefusedError: ``build_protocol`` returned ``None``.
+        """
+        connection = self.factory.accept(
+            self, self._peer, UnknownAddress("harness"), self._layers, self._settings
+        )
         if connection is None:
-            monitor.never_begun(self._peer, local, ConnectionDone())
             raise ConnectionRefusedError("build_protocol returned None")
-        return connection
+        self._connection = connection
+        self.transcript.happened("connected", self._now)
+        self._step(connection.open)
+        return self.protocol
 
     def feed(self, data: bytes) -> None:
         """Let bytes arrive, as one chunk."""
+        self.transcript.received(data, self._now)
         self._step(self._open.feed, data, self._now)
 
     def feed_eof(self) -> None:
         """Let the peer end its side."""
+        self.transcript.happened("EOF received", self._now)
         self._step(self._open.feed_eof)
 
     def reset(self, error: OSError | None = None) -> None:
         """Let the connection break."""
+        self.transcript.happened("reset received", self._now)
         self._step(self._open.lost, error or OSError(ECONNRESET, "connection reset by peer"))
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass; each deadline on the way fires at its own time."""
-        end = self._now + seconds
-        while (deadline := self._open.deadline) <= end:
-            self._now = max(self._now, deadline)
-            self._step(self._open.on_timeout, self._now)
-        self._now = end
-
-    def drain(self) -> None:
-        """Let the server start to drain."""
-        self._step(self._open.drain)
-
-    def cancel(self) -> None:
-        """Let the server's task be cancelled."""
-        self._step(self._open.cancel)
 
     def take(self) -> bytes:
         """Return what the peer has received since the last call."""
@@ -151,6 +130,63 @@ class Harness(Generic[P]):
         if self._connection is not None:
             self._step(_nothing)
 
+    # What else happens
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; each deadline on the way fires at its own time."""
+        self._advance_to(self._now + seconds)
+
+    def _advance_to(self, end: float) -> None:
+        while (deadline := self._open.deadline) <= end:
+            self._now = max(self._now, deadline)
+            self._step(self._open.on_timeout, self._now)
+        self._now = end
+
+    def drain(self) -> None:
+        """Let the server start to drain."""
+        self.transcript.happened("the server drains", self._now)
+        self._step(self._open.drain)
+
+    def cancel(self) -> None:
+        """Let the server's task be cancelled."""
+        self.transcript.happened("cancelled", self._now)
+        self._step(self._open.cancel)
+
+    # What a test says must be
+
+    def expect(self, data: bytes) -> None:
+        """Take what the peer has received; fail unless it is *data*.
+
+        Raises:
+            TranscriptError: it is not, with the exchange until now.
+        """
+        came = self.take()
+        if came != data:
+            raise TranscriptError("not what was to be sent", self.transcript, came, data)
+
+    def exchange(self, data: bytes, answer: bytes) -> None:
+        """Let *data* arrive; fail unless *answer* is sent, and nothing else.
+
+        Raises:
+            TranscriptError: something else is, or has been since the last ``take``.
+        """
+        self.feed(data)
+        self.expect(answer)
+
+    def expect_lost(self, kind: type[R]) -> R:
+        """Return why the connection has ended; fail unless it has, by *kind*.
+
+        Raises:
+            TranscriptError: it has not, or by something else.
+        """
+        reason = self.reason
+        if self.lost and isinstance(reason, kind):
+            return reason
+        problem = "the connection has ended otherwise" if self.lost else "it has not ended"
+        raise TranscriptError(problem, self.transcript, reason, kind)
+
+    # What is there to see
+
     @property
     def protocol(self) -> P:
         """The protocol, once connected."""
@@ -162,9 +198,19 @@ class Harness(Generic[P]):
         return self._open
 
     @property
+    def state(self) -> State:
+        """Where the connection is in its life."""
+        return self._open.state
+
+    @property
     def reading(self) -> bool:
         """Whether a driver would read from the peer now."""
         return self._open.wants_read
+
+    @property
+    def deadline(self) -> float:
+        """When the next deadline is, as ``time`` counts; ``inf``: there is none."""
+        return self._open.deadline
 
     @property
     def lost(self) -> bool:
@@ -176,140 +222,13 @@ class Harness(Generic[P]):
         """Why the connection ends, or ``None``."""
         return self._open.reason
 
-    @property
-    def _open(self) -> Connection:
-        if self._connection is None:
-            raise RuntimeError("connect() first")
-        return self._connection
+    # The peer's end, for the driver beneath
 
-    def _step(self, action: Callable[..., None], *args: Any) -> None:
-        """Take a step, and then those that it has led to in other harnesses."""
-        if self._bench.busy:
-            raise RuntimeError("a harness cannot be driven from inside a callback")
-        self._bench.busy = True
-        try:
-            self._open.tell = False
-            action(*args)
-            self._turn()
-            while self._bench.marked:
-                self._bench.marked.pop(0)._turn()
-        finally:
-            self._bench.busy = False
+    def _room(self, size: int) -> int:
+        return size if self._window is None else min(size, self._window)
 
-    def _turn(self) -> None:
-        """Do what a driver does after each event."""
-        connection = self._open
-        connection.begin_turn()
-        self._refuse_async()
-        changed = True
-        while changed:
-            changed = self._flush()
-            self._refuse_async()
-        if connection.state is State.ENDED:
-            connection.report_lost()
-            self._refuse_async()
-        connection.tell = True
-        crash, connection.crash = connection.crash, None
-        if crash is not None:
-            raise crash
-
-    def _flush(self) -> bool:
-        """Send what the window allows; say whether the connection may have changed."""
-        connection = self._open
-        before = connection.state, connection.buffered, connection.sendable
-        sent = self._send()
-        connection.output_tried(sent, self._now)
-        if connection.wants_shutdown:
-            self.write_closed = True
-            connection.shut_down()
-        connection.advance()
-        return before != (connection.state, connection.buffered, connection.sendable)
-
-    def _send(self) -> int:
-        sent = 0
-        connection = self._open
-        connection.encode_output()
-        wire = connection.wire
-        while data := wire.peek():
-            count = len(data) if self._window is None else min(len(data), self._window)
-            count = count and connection.send_size(count, self._now)
-            if not count:
-                break
-            self._sent += data[:count]
-            wire.sent(count)
-            connection.spend_sent(count, self._now)
-            sent += count
-            if self._window is not None:
-                self._window -= count
-            connection.encode_output()
-        return sent
-
-    def _refuse_async(self) -> None:
-        pending = self._open.take_pending()
-        if pending is not None:
-            pending.close()
-            self._open.callback_raised(AsyncCallbackError(_NO_LOOP))
-
-    # The driver's interface
-
-    def time(self) -> float:
-        """Return the time that ``advance`` has reached."""
-        return self._now
-
-    def invoke(self, callback: Callable[..., Any], *args: Any) -> Any:
-        """Call user code."""
-        return callback(*args)
-
-    def opened(self) -> None:
-        """Count nothing: there are no limits."""
-
-    def exempt(self) -> None:
-        """Count nothing: there are no limits."""
-
-    def changed(self) -> None:
-        """Take a turn: at once, or when the running step is over."""
-        self._bench.marked.append(self)
-        if not self._bench.busy:
-            self._step(_nothing)
-
-    def offer(self, *, one_turn: bool = False) -> None:
-        """Send what the window allows."""
-        self._open.output_tried(self._send(), self._now)
-
-    def read_more(self) -> bytes:
-        """Return nothing: what was fed has been taken already."""
-        return b""
-
-    def start_soon(
-        self, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]
-    ) -> NoReturn:
-        """Refuse: there is no nursery."""
-        raise AsyncCallbackError(_NO_LOOP)
-
-    def getsockopt(self, level: int, option: int, buffersize: int = 0) -> NoReturn:
-        """Refuse: there is no socket."""
-        raise NotSupported("there is no socket")
-
-    def setsockopt(self, level: int, option: int, value: int | bytes) -> NoReturn:
-        """Refuse: there is no socket."""
-        raise NotSupported("there is no socket")
-
-    async def wait_writable(self) -> None:
-        """Refuse: there is nothing to wait with."""
-        raise AsyncCallbackError(_NO_LOOP)
-
-    async def wait_closed(self) -> None:
-        """Refuse: there is nothing to wait with."""
-        raise AsyncCallbackError(_NO_LOOP)
-
-    async def wait_draining(self) -> None:
-        """Refuse: there is nothing to wait with."""
-        raise AsyncCallbackError(_NO_LOOP)
-
-    async def send_file(self, path: str | PathLike[str], offset: int, count: int | None) -> int:
-        """Refuse: there is nothing to wait with."""
-        raise AsyncCallbackError(_NO_LOOP)
-
-
-def _nothing() -> None:
-    """Take a step in which nothing happens but a turn."""
+    def _put(self, data: bytes | memoryview) -> int:
+        self._sent += data
+        if self._window is not None:
+            self._window -= len(data)
+        return len(data)

@@ -60,15 +60,18 @@ class Pipe:
     def write(self, data: bytes | bytearray | memoryview, now: float) -> int:
         """Take what there is room for; return how many bytes that is.
 
-        What comes after a break, or when the reader has closed, is taken and lost.
+        What comes when the reader has closed breaks it; what comes after a break is
+        taken and lost.
         """
         room = self.room
         most = len(data) if room is None else min(room, len(data))
         if not most:
             return 0
         taken = int(min(most, next(self._writes)))
-        if not self.closed:
-            self._last_arrives = max(self._last_arrives, now + next(self._delays))
+        self._last_arrives = max(self._last_arrives, now + next(self._delays))
+        if self.closed:
+            self.reset(self._last_arrives)
+        else:
             self._send(memoryview(bytes(data[:taken])))
         return taken
 
@@ -79,8 +82,12 @@ class Pipe:
             self._ends_at = max(self._last_arrives, now + next(self._delays))
 
     def reset(self, now: float) -> None:
-        """Break it: who reads learns so after what has arrived by now."""
+        """Break it: who reads learns so after what has arrived by then, unless all is dropped."""
+        if self._last_arrives == inf:
+            return
         self.breaks_at = min(self.breaks_at, now)
+        if self._ends_at > now:
+            self._ends_at = inf
         while self._under_way and self._under_way[-1][0] > now:
             self.size -= len(self._under_way.pop()[1])
 
@@ -105,7 +112,8 @@ class Pipe:
         while self._stalls and self._stalls[0][0] <= self._written:
             self._last_arrives += self._stalls.popleft()[1]
         if self._reset_after == self._written:
-            self.breaks_at = self._last_arrives
+            self._reset_after = None
+            self.breaks_at = self._last_arrives  # never, if nothing arrives any more
 
     # Its reader
 
@@ -118,9 +126,11 @@ class Pipe:
         if self._under_way and self._under_way[0][0] <= now:
             size = next(self._reads)
             return self._take(size if most is None else min(size, most), now)
+        if self._ends_at <= now:
+            return b""
         if self.breaks_at <= now:
             raise ConnectionResetError(ECONNRESET, "connection reset by peer")
-        return b"" if self._ends_at <= now else None
+        return None
 
     def next_at(self) -> float:
         """Return when something can be read, EOF and a break too; ``inf``: perhaps never."""
@@ -128,7 +138,7 @@ class Pipe:
         return min(first, self.breaks_at)
 
     def close(self) -> None:
-        """Take nothing any more."""
+        """Read nothing any more; what waits is lost."""
         self.closed = True
         self._under_way.clear()
         self.size = 0

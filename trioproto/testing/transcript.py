@@ -47,27 +47,31 @@ class Transcript:
     """The last 500 things that happened on a connection."""
 
     def __init__(self) -> None:
-        self.entries: deque[Entry] = deque(maxlen=_KEPT)
+        self._kept: deque[tuple[float, Direction | None, int, bytes | str]] = deque(maxlen=_KEPT)
         self._count = 0
 
     def received(self, data: bytes | bytearray | memoryview, time: float) -> None:
         """Note bytes that the protocol has received."""
-        self._note(Entry(time, Direction.RECEIVED, len(data), bytes(data[:_HEAD])))
+        self._count += 1
+        self._kept.append((time, Direction.RECEIVED, len(data), bytes(data[:_HEAD])))
 
     def sent(self, data: bytes | bytearray | memoryview, time: float) -> None:
         """Note bytes that it has sent."""
-        self._note(Entry(time, Direction.SENT, len(data), bytes(data[:_HEAD])))
+        self._count += 1
+        self._kept.append((time, Direction.SENT, len(data), bytes(data[:_HEAD])))
 
     def happened(self, event: str, time: float) -> None:
         """Note anything else."""
-        self._note(Entry(time, None, 0, event))
-
-    def _note(self, entry: Entry) -> None:
         self._count += 1
-        self.entries.append(entry)
+        self._kept.append((time, None, 0, event))
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What is kept, the oldest first."""
+        return [Entry(*kept) for kept in self._kept]
 
     def __str__(self) -> str:
-        last = list(self.entries)[-_SHOWN:]
+        last = self.entries[-_SHOWN:]
         lines = [f"  {entry}" for entry in last]
         before = self._count - len(last)
         return "\n".join([f"  ({before} before these)", *lines] if before else lines)
@@ -95,6 +99,11 @@ class TranscriptError(AssertionError):
         self.came = came
         self.expected = expected
         super().__init__(problem, self.transcript, came, expected)
+
+    def at(self, place: str) -> TranscriptError:
+        """Return the same error, which says where it was stated what should be."""
+        problem = f"{place}: {self.problem}"
+        return TranscriptError(problem, self.transcript, self.came, self.expected)
 
     def __str__(self) -> str:
         lines = [self.problem]

@@ -1,0 +1,112 @@
+"""The block in which a factory is served, and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Any, TypeVar
+
+from trioproto.runtime.factory import Factory
+from trioproto.runtime.server import open_server
+from trioproto.testing.held import LeftOverError, TasksOf, held_by
+from trioproto.testing.raised import mark, raise_as_it_was, sort_out
+from trioproto.testing.served import Served
+
+H = TypeVar("H", bound=Served[Any, Any])
+
+
+class Block(AbstractAsyncContextManager[H]):
+    """Serves during a block, and makes of what comes out what a test wants to see."""
+
+    def __init__(self, given: H, settings: dict[str, Any]) -> None:
+        self.given = given
+        self._settings = _Settings(given.factory, {"callback_errors": "raise", **settings})
+        self._block = _open(given)
+
+    async def __aenter__(self) -> H:
+        __tracebackhide__ = True
+        self._tasks = TasksOf()
+        self._settings.set()
+        try:
+            with self._tasks:
+                await self._block.__aenter__()
+        except BaseException as raised:
+            self._settings.restore()
+            error = sort_out(raised, None)
+            mark(error)
+            raise_as_it_was(error)
+        self._admission = self.given.server._scope.admission
+        return self.given
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        body: BaseException | None,
+        entry: TracebackType | None,
+    ) -> bool | None:
+        __tracebackhide__ = True
+        try:
+            await self._block.__aexit__(kind, body, entry)
+            if body is None:
+                self._check_nothing_left()
+        except BaseException as raised:
+            if body is not None:
+                body.__traceback__ = entry
+            error: BaseException | None = sort_out(raised, body)
+        else:
+            error = body
+        finally:
+            self._settings.restore()
+        if error is None:
+            return None
+        mark(error)
+        if error is body:
+            return None
+        raise_as_it_was(error)
+
+    def _check_nothing_left(self) -> None:
+        """Raise if anything is left of what was served."""
+        __tracebackhide__ = True
+        factory = self.given.factory
+        left: dict[str, object] = dict(held_by(factory, self._admission))
+        left["tasks"] = self._tasks.left()
+        left = {name: each for name, each in left.items() if each}
+        if left:
+            raise LeftOverError(left, "when serving ended")
+
+
+@asynccontextmanager
+async def _open(given: Served[Any, Any]) -> AsyncIterator[None]:
+    """Serve, and close the clients' ends: before the drain, or after a sudden end."""
+    try:
+        async with open_server(given.factory, *given.endpoints()) as given.server:
+            yield
+            await given.close_streams()
+    finally:
+        await given.drop_streams()
+
+
+class _Settings:
+    """Settings that a factory has for a time."""
+
+    def __init__(self, factory: Factory[Any], changes: dict[str, Any]) -> None:
+        self._factory = factory
+        self._changes = changes
+
+    def set(self) -> None:
+        """Give them to the factory."""
+        factory = self._factory
+        self._own = factory.settings
+        factory.configure(**self._changes)
+        self._given = factory.settings
+
+    def restore(self) -> None:
+        """Give it back its own; what has been changed meanwhile stays so."""
+        factory = self._factory
+        if factory.settings is self._given:
+            factory.settings = self._own
+            return
+        now = factory.settings
+        unchanged = [name for name, given in self._changes.items() if getattr(now, name) == given]
+        factory.configure(**{name: getattr(self._own, name) for name in unchanged})

@@ -1,0 +1,228 @@
+"""The driver beneath the harness: it moves when it is told to, and never waits."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from os import PathLike
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from trioproto.sansio.errors import AsyncCallbackError, NotSupported
+from trioproto.sansio.lifecycle import State
+from trioproto.testing.transcript import Transcript
+
+if TYPE_CHECKING:
+    from trioproto.factory import Factory
+    from trioproto.sansio.connection import Connection
+    from trioproto.sansio.settings import Settings
+
+_NO_LOOP = (
+    "a harness has no event loop: serve the protocol over a memory stream "
+    "(trioproto.testing.connected) to run async callbacks and tasks"
+)
+
+
+class _Bench:
+    """What the harnesses of one factory share, so that steps never nest."""
+
+    def __init__(self) -> None:
+        self.busy = False
+        self.marked: list[ByHand] = []
+        self.settings: tuple[Settings, Settings] | None = None
+
+
+class ByHand:
+    """Moves the bytes of one connection when a test says so.
+
+    Attributes:
+        transcript: what was said.
+        write_closed: whether the peer has seen our EOF.
+    """
+
+    can_write_eof = True
+    server_side = True
+
+    def __init__(self, factory: Factory[Any]) -> None:
+        self._bench: _Bench = vars(factory).setdefault("_bench", _Bench())
+        self._connection: Connection | None = None
+        self._now = 0.0
+        self.transcript = Transcript()
+        self.write_closed = False
+
+    def _raising(self, settings: Settings) -> Settings:
+        """Return the factory's settings, but have what callbacks raise come out."""
+        known = self._bench.settings
+        if known is None or known[0] is not settings:
+            known = self._bench.settings = settings, replace(settings, callback_errors="raise")
+        return known[1]
+
+    @property
+    def _open(self) -> Connection:
+        if self._connection is None:
+            raise RuntimeError("connect() first")
+        return self._connection
+
+    # What the peer's end does
+
+    def _room(self, size: int) -> int:
+        """Return how many of *size* bytes may be sent now."""
+        raise NotImplementedError
+
+    def _put(self, data: bytes | memoryview) -> int:
+        """Send; return how many bytes were taken."""
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        """Tell the peer that nothing more comes."""
+
+    def _lose(self) -> None:
+        """Close the peer's end; reset it if the connection is ``broken``."""
+
+    # Steps
+
+    def _step(self, action: Callable[..., None], *args: Any) -> None:
+        """Take a step, and then those that it has led to in other harnesses."""
+        bench = self._bench
+        if bench.busy:
+            raise RuntimeError("a harness cannot be driven from inside a callback")
+        bench.busy = True
+        try:
+            self._open.tell = False
+            action(*args)
+            self._turn()
+            while bench.marked:
+                bench.marked.pop(0)._turn()
+        finally:
+            bench.busy = False
+
+    def _turn(self) -> None:
+        """Do what a driver does after each event."""
+        connection = self._open
+        connection.begin_turn()
+        if connection.pending is not None:
+            self._refuse_async(connection)
+        while (connection.holds or connection.outbound.size) and self._flush(connection):
+            pass
+        if connection.state is State.ENDED:
+            self._report_lost(connection)
+        connection.tell = True
+        crash, connection.crash = connection.crash, None
+        if crash is not None:
+            raise crash
+
+    def _flush(self, connection: Connection) -> bool:
+        """Send what can be sent; say whether the connection may have changed."""
+        plain = not connection.holds and connection.outbound.size <= connection.settings.low_water
+        before = connection.state, connection.buffered, connection.sendable
+        sent = self._send(connection)
+        connection.output_tried(sent, self._now)
+        if plain and not connection.holds and not connection.outbound.size:
+            return False  # all is sent, and nobody waited for that
+        if connection.wants_shutdown:
+            self._shut_down(connection)
+        connection.advance()
+        if connection.pending is not None:
+            self._refuse_async(connection)
+        return before != (connection.state, connection.buffered, connection.sendable)
+
+    def _send(self, connection: Connection) -> int:
+        sent = 0
+        connection.encode_output()
+        wire = connection.wire
+        while data := wire.peek():
+            count = self._room(len(data))
+            count = count and connection.send_size(count, self._now)
+            taken = self._put(data[:count]) if count else 0
+            if taken:
+                self.transcript.sent(data[:taken], self._now)
+                wire.sent(taken)
+                connection.spend_sent(taken, self._now)
+                sent += taken
+            if not taken or taken < count:
+                break
+            connection.encode_output()
+        return sent
+
+    def _shut_down(self, connection: Connection) -> None:
+        if not self.write_closed:
+            self.write_closed = True
+            self.transcript.happened("EOF sent", self._now)
+            self._end()
+        connection.shut_down()
+
+    def _report_lost(self, connection: Connection) -> None:
+        self.transcript.happened(f"ended by {connection.reason!r}", self._now)
+        self._lose()
+        connection.report_lost()
+        self._refuse_async(connection)
+
+    def _refuse_async(self, connection: Connection) -> None:
+        pending = connection.take_pending()
+        if pending is not None:
+            pending.close()
+            connection.callback_raised(AsyncCallbackError(_NO_LOOP))
+
+    # The driver's interface
+
+    def time(self) -> float:
+        """Return the time that ``advance`` has reached, in seconds."""
+        return self._now
+
+    def invoke(self, callback: Callable[..., Any], *args: Any) -> Any:
+        """Call user code."""
+        return callback(*args)
+
+    def opened(self) -> None:
+        """Count nothing: there are no limits."""
+
+    def exempt(self) -> None:
+        """Count nothing: there are no limits."""
+
+    def changed(self) -> None:
+        """Take a turn: at once, or when the running step is over."""
+        self._bench.marked.append(self)
+        if not self._bench.busy:
+            self._step(_nothing)
+
+    def offer(self, *, one_turn: bool = False) -> None:
+        """Send what can be sent."""
+        connection = self._open
+        connection.output_tried(self._send(connection), self._now)
+
+    def read_more(self) -> bytes:
+        """Return nothing: what was fed has been taken already."""
+        return b""
+
+    def start_soon(
+        self, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]
+    ) -> NoReturn:
+        """Refuse: there is no nursery."""
+        raise AsyncCallbackError(_NO_LOOP)
+
+    def getsockopt(self, level: int, option: int, buffersize: int = 0) -> NoReturn:
+        """Refuse: there is no socket."""
+        raise NotSupported("there is no socket")
+
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> NoReturn:
+        """Refuse: there is no socket."""
+        raise NotSupported("there is no socket")
+
+    async def wait_writable(self) -> None:
+        """Refuse: there is nothing to wait with."""
+        raise AsyncCallbackError(_NO_LOOP)
+
+    async def wait_closed(self) -> None:
+        """Refuse: there is nothing to wait with."""
+        raise AsyncCallbackError(_NO_LOOP)
+
+    async def wait_draining(self) -> None:
+        """Refuse: there is nothing to wait with."""
+        raise AsyncCallbackError(_NO_LOOP)
+
+    async def send_file(self, path: str | PathLike[str], offset: int, count: int | None) -> int:
+        """Refuse: there is nothing to wait with."""
+        raise AsyncCallbackError(_NO_LOOP)
+
+
+def _nothing() -> None:
+    """Take a step in which nothing happens but a turn."""

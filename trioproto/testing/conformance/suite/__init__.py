@@ -1,0 +1,63 @@
+"""The tests, to be imported with ``*`` by a module that has ``SERVICES``.
+
+What is here can be said of any driver: it is a rule about what a protocol, its
+factory and its peers see, told with a :class:`~trioproto.testing.conformance.Service`,
+a :class:`~trioproto.testing.conformance.Peer` and what users import. What needs
+to look into a driver, or a stream of its own, or one certain driver, is a test
+of that driver's and not here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from inspect import iscoroutinefunction
+from typing import Any
+
+import pytest
+
+from trioproto.testing.conformance.suite import fixtures
+
+RULES = (
+    "lifecycle",
+    "order",
+    "reading",
+    "closing",
+    "backpressure",
+    "endings",
+    "callback_errors",
+    "cancellation",
+    "reasons",
+    "deadlines",
+    "set_timeout",
+    "first_bytes",
+    "slow_peers",
+    "write_progress",
+    "ages",
+    "lines",
+    "frames",
+    "switching",
+    "streaming",
+    "many",
+    "draining",
+    "throttling",
+    "counters",
+    "events",
+    "random_walks",
+)
+"""The modules with the tests: a rule, or a part of one, in each."""
+
+
+def _tests() -> dict[str, Any]:
+    """Collect them; a name stands for one test only."""
+    tests: dict[str, Any] = {}
+    for rule in RULES:
+        for name, test in vars(import_module(f"{__name__}.{rule}")).items():
+            if name.startswith("test_"):
+                assert name not in tests, f"there are two of {name}, one in {rule}"
+                # Also where pytest-trio does not take every async test for its own.
+                tests[name] = pytest.mark.trio(test) if iscoroutinefunction(test) else test
+    return tests
+
+
+_exported = {name: getattr(fixtures, name) for name in fixtures.__all__} | _tests()
+globals().update(_exported, __all__=list(_exported))

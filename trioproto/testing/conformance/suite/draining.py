@@ -1,0 +1,397 @@
+"""How one connection is drained: DESIGN.md section 3, rule 10."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from trioproto.framing import LineReceiver
+from trioproto.sansio.errors import (
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    ServerDraining,
+)
+from trioproto.sansio.protocol import Protocol
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting
+
+NEEDS = {Feature.DRAINS}
+
+
+async def test_an_idle_connection_is_told_and_closed(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol) as peer:
+        assert not protocol.transport.draining
+        await peer.service.start_drain()
+        assert protocol.transport.draining
+        assert await peer.receive_all() == (b"", "eof")
+        await peer.send_eof()
+        await peer.settle()
+        assert protocol.heard == ["connection_made", "quiesce", "connection_lost"]
+        assert type(protocol.reason) is ServerDraining
+
+
+async def test_quiesce_may_say_good_bye(connect: Connecting) -> None:
+    def good_bye(self: Recorder) -> None:
+        self.transport.write(b"bye")
+        self.transport.close()
+
+    protocol = Recorder(quiesce=good_bye)
+    async with connect(protocol) as peer:
+        await peer.service.start_drain()
+        assert await peer.receive_all() == (b"bye", "eof")
+        await peer.send_eof()
+        await peer.settle()
+        assert type(protocol.reason) in (ConnectionDone, ServerDraining)
+
+
+async def test_output_that_waits_is_flushed(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol, small_buffers=True) as peer:
+        protocol.transport.write(bytes(MORE_THAN_FITS))
+        await peer.settle()
+        await peer.service.start_drain()
+        data, ending = await peer.receive_all()
+        assert (len(data), ending) == (MORE_THAN_FITS, "eof")
+
+
+async def test_a_request_received_before_quiesce_gets_its_whole_reply(
+    connect: Connecting,
+) -> None:
+    def reply(self: Recorder) -> None:
+        self.transport.write(bytes(MORE_THAN_FITS))
+
+    protocol = Recorder(data_received=reply)
+    async with connect(protocol, small_buffers=True) as peer:
+        await peer.send(b"request")
+        await peer.service.start_drain()
+        data, ending = await peer.receive_all()
+        assert (len(data), ending) == (MORE_THAN_FITS, "eof")
+        assert protocol.heard.index("data_received") < protocol.heard.index("quiesce")
+
+
+async def test_later_bytes_are_discarded_unexecuted(connect: Connecting) -> None:
+    protocol = Recorder(quiesce=lambda _: None)
+    async with connect(protocol) as peer:
+        await peer.service.start_drain()
+        await peer.send(b"too late")
+        await peer.settle()
+        assert protocol.received == b""
+        protocol.transport.close()
+        await peer.send(b"still too late")
+        assert await peer.receive_all() == (b"", "eof")
+        await peer.send_eof()
+        await peer.settle()
+    assert protocol.received == b""
+
+
+async def test_who_overrides_quiesce_closes_when_its_exchange_is_over(
+    connect: Connecting,
+) -> None:
+    protocol = Recorder(quiesce=lambda _: None)
+    async with connect(protocol) as peer:
+        await peer.service.start_drain()
+        assert not protocol.transport.closing
+        protocol.transport.write(b"the rest")
+        assert await peer.receive_exactly(8) == b"the rest"
+        protocol.transport.close()
+        assert await peer.receive_all() == (b"", "eof")
+
+
+async def test_lines_that_were_received_are_delivered_before_quiesce(
+    connect: Connecting,
+) -> None:
+    heard: list[object] = []
+
+    class Lines(LineReceiver):
+        def line_received(self, line: bytes) -> None:
+            heard.append(line)
+            self.send_line(line)
+
+        def quiesce(self) -> None:
+            heard.append("quiesce")
+            self.transport.close()
+
+    async with connect(Lines()) as peer:
+        await peer.send(b"one\r\ntwo\r\nhalf")
+        await peer.service.start_drain()
+        assert await peer.receive_all() == (b"one\r\ntwo\r\n", "eof")
+    assert heard == [b"one", b"two", "quiesce"]
+
+
+async def test_a_reset_while_draining_is_a_loss(connect: Connecting) -> None:
+    protocol = Recorder(quiesce=lambda _: None)
+    async with connect(protocol) as peer:
+        await peer.service.start_drain()
+        await peer.reset()
+        await peer.settle()
+        protocol.transport.write(b"anyone?")
+        await peer.settle()
+        assert type(protocol.reason) is ConnectionLost
+
+
+async def test_quiesce_may_abort(connect: Connecting) -> None:
+    protocol = Recorder(quiesce=lambda self: self.transport.abort())
+    async with connect(protocol) as peer:
+        await peer.service.start_drain()
+        assert await peer.receive_all() == (b"", "reset")
+        await peer.settle()
+        assert type(protocol.reason) is ConnectionAborted
+
+
+async def test_a_connection_that_is_closing_is_not_told(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol) as peer:
+        protocol.transport.close()
+        await peer.settle()
+        await peer.service.start_drain()
+        assert await peer.receive_all() == (b"", "eof")
+        await peer.send_eof()
+        await peer.settle()
+        assert protocol.heard == ["connection_made", "connection_lost"]
+        assert type(protocol.reason) is ConnectionDone
+
+
+async def test_a_paused_connection_is_drained(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol) as peer:
+        protocol.transport.pause_reading()
+        await peer.settle()
+        await peer.service.start_drain()
+        assert await peer.receive_all() == (b"", "eof")
+        await peer.send_eof()
+        await peer.settle()
+        assert type(protocol.reason) is ServerDraining
+
+
+@needs(Feature.ASYNC_CODE)
+async def test_quiesce_comes_after_the_running_callback(connect: Connecting) -> None:
+    release = trio.Event()
+
+    async def reply(self: Recorder) -> None:
+        await release.wait()
+        self.transport.write(b"reply")
+
+    protocol = Recorder(data_received=reply)
+    async with connect(protocol) as peer:
+        await peer.send(b"request")
+        await peer.settle()
+        await peer.service.start_drain()
+        assert protocol.transport.draining
+        assert protocol.heard == ["connection_made", "data_received"]
+        release.set()
+        assert await peer.receive_all() == (b"reply", "eof")
+        await peer.send_eof()
+        await peer.settle()
+        assert protocol.heard[2:] == ["quiesce", "connection_lost"]
+
+
+@needs(Feature.ASYNC_CODE)
+async def test_wait_draining_tells_a_long_callback(connect: Connecting) -> None:
+    async def until_drained(self: Recorder) -> None:
+        await self.transport.wait_draining()
+        self.transport.write(b"bye")
+
+    protocol = Recorder(data_received=until_drained)
+    async with connect(protocol) as peer:
+        await peer.send(b"go")
+        await peer.settle()
+        assert await peer.received_so_far() == b""
+        await peer.service.start_drain()
+        assert await peer.receive_all() == (b"bye", "eof")
+        assert protocol.transport.draining
+        await protocol.transport.wait_draining()
+
+
+@needs(Feature.ASYNC_CODE)
+async def test_wait_draining_tells_a_task(connect: Connecting) -> None:
+    async def until_drained(self: Recorder) -> None:
+        await self.transport.wait_draining()
+        self.transport.write(b"bye")
+        self.transport.close()
+
+    protocol = Recorder(
+        connection_made=lambda self: self.transport.start_soon(until_drained, self),
+        quiesce=lambda _: None,
+    )
+    async with connect(protocol) as peer:
+        await peer.service.start_drain()
+        assert await peer.receive_all() == (b"bye", "eof")
+
+
+@needs(Feature.ASYNC_CODE)
+async def test_async_lines_that_were_received_are_all_answered(connect: Connecting) -> None:
+    release = trio.Event()
+    heard: list[object] = []
+
+    class Lines(LineReceiver):
+        async def line_received(self, line: bytes) -> None:
+            heard.append(line)
+            await release.wait()
+            await trio.lowlevel.checkpoint()
+            self.send_line(line)
+
+        def quiesce(self) -> None:
+            heard.append("quiesce")
+            self.transport.close()
+
+    async with connect(Lines()) as peer:
+        await peer.send(b"one\r\ntwo\r\nthree\r\n")
+        await peer.settle()
+        assert heard == [b"one"]
+        await peer.service.start_drain()
+        assert heard == [b"one"]
+        release.set()
+        assert await peer.receive_all() == (b"one\r\ntwo\r\nthree\r\n", "eof")
+    assert heard == [b"one", b"two", b"three", "quiesce"]
+
+
+@needs(Feature.ASYNC_CODE)
+async def test_an_async_quiesce_may_finish_its_exchange(connect: Connecting) -> None:
+    async def finish(self: Recorder) -> None:
+        await self.transport.send(bytes(MORE_THAN_FITS))
+        self.transport.close()
+
+    protocol = Recorder(quiesce=finish)
+    async with connect(protocol, small_buffers=True) as peer:
+        await peer.service.start_drain()
+        data, ending = await peer.receive_all()
+        assert (len(data), ending) == (MORE_THAN_FITS, "eof")
+
+
+@needs(Feature.ASYNC_CODE, Feature.SERVER)
+async def test_after_grace_callbacks_are_cancelled_and_after_force_all_is_aborted(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    log: list[str] = []
+
+    async def stubborn(_: Recorder) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            log.append("cancelled")
+
+    protocol = Recorder(data_received=stubborn, quiesce=lambda _: None)
+    async with connect(protocol, small_buffers=True, write_timeout=None) as peer:
+        protocol.transport.write(b"x")
+        await peer.send(b"go")
+        await peer.service.start_drain(grace=10, force=5)
+        await peer.pass_time(9)
+        assert log == []
+        await peer.pass_time(2)
+        assert log == ["cancelled"]
+        await peer.pass_time(10)
+        assert type(protocol.reason) is ServerDraining
+
+
+@needs(Feature.SERVER)
+async def test_who_overrides_quiesce_and_does_nothing_is_ended_by_the_deadline(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    protocol = Recorder(quiesce=lambda _: None)
+    async with connect(protocol, idle_timeout=None) as peer:
+        await peer.service.start_drain(grace=10, force=5)
+        await peer.pass_time(9)
+        assert not protocol.lost
+        await peer.pass_time(7)
+        assert type(protocol.reason) is ServerDraining
+
+
+@needs(Feature.SERVER)
+async def test_a_peer_that_does_not_read_cannot_hold_a_drain(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    protocol = Recorder()
+    async with connect(protocol, small_buffers=True, write_timeout=None) as peer:
+        protocol.transport.write(bytes(MORE_THAN_FITS))
+        await peer.service.start_drain(grace=10, force=5)
+        await peer.pass_time(9)
+        assert not protocol.lost
+        await peer.pass_time(7)
+        assert type(protocol.reason) is ServerDraining
+        _, ending = await peer.receive_all()
+        assert ending == "reset"
+
+
+class Works(Protocol):
+    """Takes its time for each chunk, and notes what is kept for it meanwhile."""
+
+    def __init__(self) -> None:
+        self.go_on = trio.Event()
+        self.received = 0
+        self.most_kept = 0
+        self.quiesced_after = 0
+
+    async def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        await self.go_on.wait()
+        self.most_kept = max(self.most_kept, self.transport.bytes_received - self.received)
+
+    def quiesce(self) -> None:
+        self.quiesced_after = self.received
+        self.transport.close()
+
+
+@needs(Feature.ASYNC_CODE, Feature.READS_ON)
+@pytest.mark.parametrize("chunks", [1, 5, 14])
+async def test_what_the_kernel_has_is_delivered_a_chunk_at_a_time(
+    connect: Connecting, chunks: int
+) -> None:
+    """Each is read when the one before has been worked on, so no more than one is kept."""
+    protocol = Works()
+    size = 1024
+    async with connect(protocol, read_size=size) as peer:
+        await peer.send(b"x")
+        await peer.settle()
+        await peer.send(bytes(chunks * size))
+        await peer.settle()
+        await peer.service.start_drain()
+        protocol.go_on.set()
+        await peer.receive_all()
+        assert protocol.quiesced_after >= chunks * size
+        encrypted = Feature.ENCRYPTS in peer.service.features
+        assert protocol.most_kept <= (17 * 1024 if encrypted else size)  # a record, or a chunk
+
+
+class Replies(Works):
+    """Answers each chunk with more than ``high_water``, or pauses for a moment."""
+
+    pauses = False
+
+    async def data_received(self, data: bytes) -> None:
+        if not self.received:
+            await self.go_on.wait()
+        self.received += len(data)
+        if self.pauses and self.received > 1:  # in what the drain has read, not before
+            self.transport.pause_reading()
+            self.transport.start_soon(self.resume)
+        else:
+            self.transport.write(bytes(4 * len(data)))
+
+    async def resume(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.transport.resume_reading()
+
+
+class Pauses(Replies):
+    pauses = True
+
+
+@needs(Feature.ASYNC_CODE, Feature.READS_ON)
+@pytest.mark.parametrize("make", [Replies, Pauses])
+async def test_answers_that_are_many_or_a_pause_do_not_end_the_reading_of_the_rest(
+    connect: Connecting, make: type[Replies]
+) -> None:
+    protocol = make()
+    async with connect(protocol, read_size=4096, high_water=1024, low_water=0) as peer:
+        await peer.send(b"x")
+        await peer.settle()
+        await peer.send(bytes(40_000))
+        await peer.settle()
+        await peer.service.start_drain()
+        protocol.go_on.set()
+        await peer.receive_all()
+        assert protocol.quiesced_after == 40_001

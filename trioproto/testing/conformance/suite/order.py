@@ -1,0 +1,339 @@
+"""Callbacks follow one another: DESIGN.md section 3, rule 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from trioproto.runtime.factory import Factory
+from trioproto.sansio.protocol import Protocol
+from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.recorder import CALLBACKS, Recorder
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
+
+FROM_WITHIN: dict[str, Any] = {
+    "close": lambda self: self.transport.close(),
+    "abort": lambda self: self.transport.abort(),
+    "write": lambda self: self.transport.write(bytes(MORE_THAN_FITS)),
+    "pause": lambda self: (self.transport.pause_reading(), self.transport.resume_reading())[2:],
+    "timeout": lambda self: self.transport.set_timeout(0.001),
+}
+
+
+class Watched(Protocol):
+    """Does one thing in each callback, and fails if another one begins meanwhile."""
+
+    def __init__(self, act: Any) -> None:
+        self.act = act
+        self.inside = ""
+        self.heard: list[str] = []
+
+    def enter(self, name: str) -> None:
+        assert not self.inside, f"{name} inside {self.inside}"
+        self.inside = name
+        self.heard.append(name)
+        self.act(self)
+        self.inside = ""
+
+    def connection_made(self) -> None:
+        self.enter("connection_made")
+
+    def data_received(self, data: bytes) -> None:
+        self.enter("data_received")
+
+    def eof_received(self) -> None:
+        self.enter("eof_received")
+
+    def connection_lost(self, reason: object) -> None:
+        self.enter("connection_lost")
+
+    def pause_writing(self) -> None:
+        self.enter("pause_writing")
+
+    def resume_writing(self) -> None:
+        self.enter("resume_writing")
+
+    def timed_out(self) -> None:
+        self.enter("timed_out")
+        self.transport.close()
+
+
+@pytest.mark.parametrize("act", FROM_WITHIN)
+async def test_callbacks_never_nest(
+    connect: Connecting, autojump_clock: MockClock, act: str
+) -> None:
+    protocol = Watched(FROM_WITHIN[act])
+    async with connect(protocol, small_buffers=True) as peer:
+        if act != "abort":
+            for _ in range(3):
+                await peer.send(b"go")
+                await peer.settle()
+            await peer.send_eof()
+        await peer.pass_time(100)
+    assert protocol.heard[0] == "connection_made"
+    assert protocol.heard[-1] == "connection_lost"
+    assert protocol.heard.count("connection_lost") == 1
+    assert not protocol.inside
+
+
+@needs(Feature.ASYNC_CODE, Feature.DRAINS)
+async def test_async_callbacks_never_overlap(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    running: list[str] = []
+
+    def slowly(name: str) -> Any:
+        async def act(self: Recorder) -> bool:
+            running.append(name)
+            assert len(running) == 1, running
+            await trio.sleep(1)
+            running.remove(name)
+            return True
+
+        return act
+
+    acts = {name: slowly(name) for name in CALLBACKS if name != "quiesce"}
+    del acts["data_received"]
+
+    async def write_much(self: Recorder) -> None:
+        running.append("data_received")
+        assert running == ["data_received"]
+        self.transport.write(bytes(MORE_THAN_FITS))
+        await trio.sleep(1)
+        running.remove("data_received")
+
+    async def finish(self: Recorder) -> None:
+        await slowly("quiesce")(self)
+        self.transport.close()
+
+    protocol = Recorder(data_received=write_much, quiesce=finish, **_returning_none(acts))
+    async with connect(protocol, small_buffers=True, idle_timeout=5) as peer:
+        await peer.send(b"go")
+        await peer.send_eof()
+        await peer.pass_time(3)
+        await peer.receive_exactly(MORE_THAN_FITS)
+        await peer.pass_time(10)
+        await peer.service.start_drain()
+        await peer.pass_time(10)
+    assert set(protocol.heard) == set(CALLBACKS)
+
+
+def _returning_none(acts: dict[str, Any]) -> dict[str, Any]:
+    """Only ``eof_received`` may return a value."""
+
+    def wrap(act: Any) -> Any:
+        async def none(self: Recorder) -> None:
+            await act(self)
+
+        return none
+
+    return {name: act if name == "eof_received" else wrap(act) for name, act in acts.items()}
+
+
+@needs(Feature.ASYNC_CODE)
+async def test_an_async_connection_made_comes_before_any_data(connect: Connecting) -> None:
+    release = trio.Event()
+
+    class Greets(Recorder):
+        async def connection_made(self) -> None:
+            super().connection_made()
+            self.transport.write(b"hello")
+            await release.wait()
+            self.heard.append("ready")
+
+    protocol = Greets()
+    async with connect(protocol) as peer:
+        await peer.send(b"early")
+        await peer.send_eof()
+        assert await peer.receive_exactly(5) == b"hello"
+        assert protocol.heard == ["connection_made"]
+        release.set()
+        await peer.settle()
+        assert protocol.heard == [
+            "connection_made",
+            "ready",
+            "data_received",
+            "eof_received",
+            "connection_lost",
+        ]
+
+
+@needs(Feature.ASYNC_CODE)
+async def test_what_an_async_callback_writes_leaves_when_it_next_awaits(
+    connect: Connecting,
+) -> None:
+    release = trio.Event()
+
+    async def reply(self: Recorder) -> None:
+        self.transport.write(b"at once")
+        await release.wait()
+
+    async with connect(Recorder(data_received=reply)) as peer:
+        await peer.send(b"go")
+        assert await peer.receive_exactly(7) == b"at once"
+        release.set()
+
+
+@needs(Feature.ASYNC_CODE)
+async def test_async_data_received_takes_chunks_in_order_one_at_a_time(
+    connect: Connecting,
+) -> None:
+    running = 0
+
+    async def reply(self: Recorder) -> None:
+        nonlocal running
+        assert running == 0
+        running += 1
+        chunk = self.chunks[-1]
+        for _ in range(len(self.chunks) % 3):
+            await trio.lowlevel.checkpoint()
+        self.transport.write(chunk)
+        running -= 1
+
+    protocol = Recorder(data_received=reply)
+    async with connect(protocol, read_size=100) as peer:
+        data = bytes(range(256)) * 20
+        await peer.send(data)
+        assert await peer.receive_exactly(len(data)) == data
+
+
+@needs(Feature.ASYNC_CODE)
+async def test_an_async_eof_received_may_keep_the_connection_open(connect: Connecting) -> None:
+    async def keep_open(self: Recorder) -> bool:
+        await trio.lowlevel.checkpoint()
+        return True
+
+    protocol = Recorder(eof_received=keep_open)
+    async with connect(protocol) as peer:
+        await peer.send_eof()
+        await peer.settle()
+        protocol.transport.write(b"still here")
+        assert await peer.receive_exactly(10) == b"still here"
+        protocol.transport.close()
+        assert await peer.receive_all() == (b"", "eof")
+
+
+@needs(Feature.ASYNC_CODE)
+async def test_a_plain_function_may_return_what_is_to_be_awaited(connect: Connecting) -> None:
+    async def reply(transport: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        transport.write(b"now and then")
+
+    class Sometimes(Protocol):
+        def data_received(self, data: bytes) -> Any:
+            return reply(self.transport) if data == b"later" else self.transport.write(b"now")
+
+    async with connect(Sometimes()) as peer:
+        await peer.send(b"later")
+        assert await peer.receive_exactly(12) == b"now and then"
+        await peer.send(b"sooner")
+        assert await peer.receive_exactly(3) == b"now"
+
+
+@needs(Feature.ASYNC_CODE)
+async def test_a_callback_that_was_never_begun_is_closed_without_a_warning(
+    connect: Connecting,
+) -> None:
+    class Aborts(Protocol):
+        def data_received(self, data: bytes) -> Any:
+            self.transport.abort()
+            return self.never()
+
+        async def never(self) -> None:
+            raise AssertionError("not on an aborted connection")
+
+    async with connect(Aborts()) as peer:
+        await peer.send(b"go")
+        await peer.receive_all()
+        await peer.settle()
+
+
+async def test_two_protocols_that_answer_each_other_do_not_nest(serving: Serving) -> None:
+    pair: list[Recorder] = []
+    depth = 0
+
+    def answer(self: Recorder) -> None:
+        nonlocal depth
+        depth += 1
+        assert depth == 1
+        other = pair[1] if self is pair[0] else pair[0]
+        other.transport.write(bytes(MORE_THAN_FITS))
+        depth -= 1
+
+    acts = {"data_received": answer, "pause_writing": answer}
+    pair.extend([Recorder(**acts), Recorder(**acts)])
+    waiting = iter(pair)
+    factory: Factory[Any] = Factory(lambda: next(waiting), max_buffered=1 << 30)
+    async with serving(factory, small_buffers=True) as service:
+        first = await service.connect()
+        await service.connect()
+        await first.send(b"go")
+        await first.settle()
+        assert "pause_writing" in pair[1].heard
+        assert "pause_writing" in pair[0].heard
+
+
+@pytest.mark.parametrize("kind", ["callback", "outside"])
+async def test_a_write_to_another_connection_arrives(serving: Serving, kind: str) -> None:
+    protocols: list[Recorder] = []
+
+    def broadcast(self: Recorder) -> None:
+        for protocol in protocols:
+            protocol.transport.write(b"all")
+
+    protocols.extend([Recorder(data_received=broadcast), Recorder()])
+    waiting = iter(protocols)
+    async with serving(Factory(lambda: next(waiting))) as service:
+        peers = [await service.connect() for _ in protocols]
+        if kind == "callback":
+            await peers[0].send(b"go")
+            await peers[0].settle()
+        else:
+            broadcast(protocols[0])
+        for peer in peers:
+            assert await peer.receive_exactly(3) == b"all"
+
+
+async def test_writes_from_many_places_are_neither_lost_nor_reordered(serving: Serving) -> None:
+    """Each writer's own lines keep their order, whoever else writes."""
+    target = Recorder()
+
+    def tell(self: Recorder) -> None:
+        for line in self.chunks[-1].splitlines(keepends=True):
+            target.transport.write(line)
+
+    writers = [Recorder(data_received=tell) for _ in range(4)]
+    waiting = iter([target, *writers])
+    async with serving(Factory(lambda: next(waiting)), small_buffers=True) as service:
+        listener = await service.connect()
+        talkers = [await service.connect() for _ in writers]
+        lines = 100
+        for block in range(0, lines, 10):
+            for number, talker in enumerate(talkers):
+                text = b"".join(b"%d %03d\n" % (number, line) for line in range(block, block + 10))
+                await talker.send(text)
+            for line in range(block, block + 10):
+                target.transport.write(b"%d %03d\n" % (9, line))
+        await service.settle()
+        received = await listener.receive_exactly(6 * lines * 5)
+        for number in (0, 1, 2, 3, 9):
+            prefix = b"%d " % number
+            own = [line for line in received.splitlines() if line.startswith(prefix)]
+            assert own == [b"%d %03d" % (number, line) for line in range(lines)]
+
+
+@needs(Feature.ASYNC_CODE)
+async def test_writes_from_a_task_and_a_callback_keep_their_order(connect: Connecting) -> None:
+    async def count(self: Recorder) -> None:
+        for number in range(50):
+            self.transport.write(b"%03d" % number)
+            await trio.lowlevel.checkpoint()
+
+    protocol = Recorder(data_received=lambda self: self.transport.start_soon(count, self))
+    async with connect(protocol) as peer:
+        await peer.send(b"go")
+        expected = b"".join(b"%03d" % number for number in range(50))
+        assert await peer.receive_exactly(150) == expected

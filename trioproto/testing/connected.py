@@ -1,0 +1,120 @@
+"""A factory served in memory to one client."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from trioproto.factory import P
+from trioproto.testing.block import Block
+from trioproto.testing.contexts import SERVER_NAME, TLSContexts
+from trioproto.testing.factories import Servable
+from trioproto.testing.faults import NONE, Faults
+from trioproto.testing.memory import CAPACITY, MEMORY, MemoryStream
+from trioproto.testing.served import MemoryServer, S, TLSStream
+from trioproto.testing.serving import memory_server
+
+if TYPE_CHECKING:
+    from trioproto.sansio.addresses import Address
+
+
+@overload
+def connected(
+    target: Servable[P],
+    *,
+    tls: Literal[False] = ...,
+    to_server: Faults = ...,
+    to_client: Faults = ...,
+    peer: Address = ...,
+    capacity: int | None = ...,
+    half_close: bool = ...,
+    **settings: Any,
+) -> AbstractAsyncContextManager[MemoryStream]: ...
+
+
+@overload
+def connected(
+    target: Servable[P],
+    *,
+    tls: Literal[True] | TLSContexts,
+    server_hostname: str = ...,
+    to_server: Faults = ...,
+    to_client: Faults = ...,
+    peer: Address = ...,
+    capacity: int | None = ...,
+    half_close: bool = ...,
+    **settings: Any,
+) -> AbstractAsyncContextManager[TLSStream]: ...
+
+
+def connected(
+    target: Servable[Any],
+    *,
+    tls: bool | TLSContexts = False,
+    server_hostname: str = SERVER_NAME,
+    to_server: Faults = NONE,
+    to_client: Faults = NONE,
+    peer: Address = MEMORY,
+    capacity: int | None = CAPACITY,
+    half_close: bool = True,
+    **settings: Any,
+) -> AbstractAsyncContextManager[Any]:
+    """Serve a factory in memory while the block runs, to one client.
+
+    For example::
+
+        async with connected(Factory(Echo)) as stream:
+            await stream.send_all(b"hello")
+            assert await stream.receive_some() == b"hello"
+
+    It is :func:`serving`, with one connection made at the beginning.
+
+    Args:
+        target: a factory; or a class or function that makes a protocol.
+        tls: as for ``serving``; the stream is a ``trio.SSLStream`` then.
+        server_hostname: the name that the client asks for.
+        to_server: what happens to the bytes on that way.
+        to_client: the same on the way back.
+        peer: the client's address, as the protocol is to see it.
+        capacity: as for ``serving``.
+        half_close: as for ``serving``.
+        settings: as for ``serving``.
+
+    Raises:
+        BrokenResourceError: the TLS handshake failed.
+        Exception: as ``serving``.
+    """
+    given = memory_server(target, tls, server_hostname, capacity, half_close=half_close)
+    connect = partial(given.connect, to_server=to_server, to_client=to_client, peer=peer)
+    return _Connected(Block(given, settings), connect)
+
+
+class _Connected(AbstractAsyncContextManager[S]):
+    """Serves during a block, to one client."""
+
+    def __init__(
+        self, block: Block[MemoryServer[Any, S]], connect: Callable[[], Awaitable[S]]
+    ) -> None:
+        self._block = block
+        self._connect = connect
+
+    async def __aenter__(self) -> S:
+        __tracebackhide__ = True
+        await self._block.__aenter__()
+        try:
+            return await self._connect()
+        except BaseException as error:
+            await self._block.__aexit__(type(error), error, error.__traceback__)
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        body: BaseException | None,
+        entry: TracebackType | None,
+    ) -> bool | None:
+        __tracebackhide__ = True
+        return await self._block.__aexit__(kind, body, entry)

@@ -1,0 +1,126 @@
+"""What comes out of a block in which a factory is served, as a test wants to see it.
+
+An error in a callback is raised deep inside of trio and of this library, and goes
+up through all of it. What the reader wants is where user code went wrong. And it
+mostly has a consequence: the connection is reset, so the test's block fails too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from types import TracebackType
+from typing import NoReturn
+
+import trio
+
+_KIT = os.path.dirname(__file__)
+_MACHINERY = (
+    os.path.join(os.path.dirname(_KIT), ""),
+    os.path.join(os.path.dirname(str(trio.__file__)), ""),
+    contextlib.__file__,
+)
+"""How the names of the files begin whose part in an error is nobody's concern."""
+
+_CONSEQUENCES = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionError)
+"""How a block fails whose connection was reset."""
+
+
+def sort_out(raised: BaseException, body: BaseException | None) -> BaseException:
+    """Return what should come out, of what was *raised*; *body* is what the block raised.
+
+    Nothing is lost. An error in a callback comes out as itself, several as one flat
+    group, with tracebacks that begin in user code. If the block has failed because the
+    connection was reset, that is a note to it. If it has failed otherwise, that comes
+    out, and the error in the callback is its context: it is shown first.
+    """
+    if raised is body:
+        return raised
+    leaves = list(_leaves(raised, body))
+    errors = [each for each in leaves if each is not body]
+    if any(isinstance(each, trio.Cancelled) for each in leaves):
+        return raised  # which is trio's to split
+    for error in errors:
+        error.__traceback__ = users_part(error.__traceback__)
+    error = errors[0] if len(errors) == 1 else BaseExceptionGroup("errors in callbacks", errors)
+    if body is None or not any(each is body for each in leaves):
+        return error
+    if isinstance(body, _CONSEQUENCES):
+        error.add_note(_told(body))
+        return error
+    _begin_with(body, error)
+    return body
+
+
+def mark(error: BaseException) -> None:
+    """Have the pytest plugin know that it came out of a block of the kit's."""
+    error.left_block = True  # type: ignore[attr-defined]
+
+
+def raise_as_it_was(error: BaseException) -> NoReturn:
+    """Raise *error*, whose context is not what happens to be handled now."""
+    __tracebackhide__ = True
+    before = error.__context__
+    try:
+        raise error
+    finally:
+        error.__context__ = before
+        del error, before
+
+
+def users_part(entry: TracebackType | None) -> TracebackType | None:
+    """Leave out what is trio's or this library's, up to the first line of user code.
+
+    If there is none, what remains is the kit's last part, or the last line.
+    """
+    entries = list(_entries(entry))
+    for each in entries:
+        if not _is_machinery(each):
+            return each
+    while len(entries) > 1 and _is_kit(entries[-2]):
+        entries.pop()
+    return entries[-1] if entries else None
+
+
+def _entries(entry: TracebackType | None) -> Iterator[TracebackType]:
+    while entry is not None:
+        yield entry
+        entry = entry.tb_next
+
+
+def _is_machinery(entry: TracebackType) -> bool:
+    return entry.tb_frame.f_code.co_filename.startswith(_MACHINERY)
+
+
+def _is_kit(entry: TracebackType) -> bool:
+    return entry.tb_frame.f_code.co_filename.startswith(_KIT)
+
+
+def _leaves(raised: BaseException, body: BaseException | None) -> Iterator[BaseException]:
+    """Take a flat group apart; a group that the block raised is one error."""
+    if raised is not body and isinstance(raised, BaseExceptionGroup):
+        for each in raised.exceptions:
+            yield from _leaves(each, body)
+    else:
+        yield raised
+
+
+def _told(body: BaseException) -> str:
+    """Say in one line how the block has failed, and where."""
+    places = [each for each in _entries(body.__traceback__) if not _is_machinery(each)]
+    where = [f" at {each.tb_frame.f_code.co_filename}:{each.tb_lineno}" for each in places[-1:]]
+    return f"and so the block failed{''.join(where)}: {type(body).__name__}: {body}"
+
+
+def _begin_with(later: BaseException, first: BaseException) -> None:
+    """Have *first* shown before *later*, and before whatever that came of."""
+    seen = {id(first)}
+    while id(later) not in seen:
+        seen.add(id(later))
+        before = later.__cause__ or (None if later.__suppress_context__ else later.__context__)
+        if before is None:
+            later.__context__ = first
+            later.__suppress_context__ = False
+            return
+        later = before

@@ -1,0 +1,215 @@
+"""The handle of a factory that is served to a test's clients."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from errno import EAFNOSUPPORT
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias
+
+import trio
+
+from trioproto.endpoints.client import ClientEndpoint, TCPClientEndpoint, UnixClientEndpoint
+from trioproto.endpoints.endpoint import Bound, ServerEndpoint
+from trioproto.endpoints.strings import parse_endpoint
+from trioproto.endpoints.tls import TLSServerEndpoint
+from trioproto.factory import P
+from trioproto.runtime.user_code import close_at_once
+from trioproto.sansio.addresses import TCPAddress, UnixAddress
+from trioproto.testing.faults import NONE, Faults
+from trioproto.testing.memory import MEMORY, MemoryStream
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    from trioproto.runtime.factory import Factory
+    from trioproto.runtime.server import Server
+    from trioproto.sansio.addresses import Address
+    from trioproto.sansio.counts import Statistics
+    from trioproto.testing.contexts import TLSContexts
+    from trioproto.testing.memory_listener import MemoryListener
+
+    S = TypeVar("S", bound=trio.abc.Stream, default=MemoryStream)
+else:
+    from typing import TypeVar
+
+    S = TypeVar("S", bound=trio.abc.Stream)
+
+TLSStream: TypeAlias = "trio.SSLStream[MemoryStream]"
+"""The client's end of a connection in memory, over TLS."""
+
+_TIME_TO_CLOSE = 1.0
+"""Seconds for closing the clients' ends, and for the server to read what they have sent."""
+
+
+class Served(ABC, Generic[P, S]):
+    """What the handles have in common.
+
+    Args:
+        factory: what is served.
+        tls: the contexts of both sides; ``None``: it is not over TLS.
+        server_hostname: the name that clients ask for.
+    """
+
+    server: Server[P]
+
+    def __init__(self, factory: Factory[P], tls: TLSContexts | None, server_hostname: str) -> None:
+        self.factory = factory
+        self._tls = tls
+        self._server_hostname = server_hostname
+        self._streams: list[trio.abc.Stream] = []
+
+    def statistics(self) -> Statistics:
+        """Return what was counted since the factory was made."""
+        return self.factory.statistics()
+
+    def endpoints(self) -> list[ServerEndpoint]:
+        """Return where it is to be served."""
+        below = self._endpoints()
+        if self._tls is None:
+            return below
+        return [TLSServerEndpoint(each, self._tls[0]) for each in below]
+
+    @abstractmethod
+    def _endpoints(self) -> list[ServerEndpoint]:
+        """Return the same without TLS."""
+
+    async def close_streams(self) -> None:
+        """Close the clients' ends, and let the server read what they have sent."""
+        with trio.move_on_after(_TIME_TO_CLOSE):
+            while self._streams:
+                await self._streams[0].aclose()
+                del self._streams[0]
+
+    async def drop_streams(self) -> None:
+        """Close what is not closed yet, without ceremony."""
+        for stream in self._streams:
+            await close_at_once(stream, _TIME_TO_CLOSE)
+
+    async def _keep(self, stream: trio.abc.Stream) -> Any:
+        """Keep the client's end, to be closed; shake hands."""
+        self._streams.append(stream)
+        if self._tls is None:
+            return stream
+        over_tls = trio.SSLStream(stream, self._tls[1], server_hostname=self._server_hostname)
+        self._streams[-1] = over_tls
+        await over_tls.do_handshake()
+        return over_tls
+
+
+class MemoryServer(Served[P, S]):
+    """A factory that is served in memory; see :func:`serving`.
+
+    Attributes:
+        factory: the factory.
+        server: the real handle, as ``open_server`` gives it.
+        listener: what it is served on.
+    """
+
+    def __init__(
+        self,
+        factory: Factory[P],
+        tls: TLSContexts | None,
+        server_hostname: str,
+        listener: MemoryListener,
+    ) -> None:
+        super().__init__(factory, tls, server_hostname)
+        self.listener = listener
+        self._in_memory: list[MemoryStream] = []
+
+    async def connect(
+        self,
+        *,
+        to_server: Faults = NONE,
+        to_client: Faults = NONE,
+        peer: Address = MEMORY,
+    ) -> S:
+        """Connect, and return the client's end, which is closed at the end of the block.
+
+        As with TCP, ``connection_made`` need not have been called then. Over TLS,
+        hands have been shaken.
+
+        Args:
+            to_server: what happens to the bytes on that way.
+            to_client: the same on the way back.
+            peer: the client's address, as the protocol is to see it.
+
+        Raises:
+            ConnectionRefusedError: the server accepts no more.
+            BrokenResourceError: the TLS handshake failed.
+        """
+        stream = await self.listener.connect(to_server=to_server, to_client=to_client, peer=peer)
+        self._in_memory.append(stream)
+        connected: S = await self._keep(stream)
+        return connected
+
+    def _endpoints(self) -> list[ServerEndpoint]:
+        return [_InMemory(self.listener)]
+
+    async def close_streams(self) -> None:
+        """Close the clients' ends, and let the server read what they have sent."""
+        await super().close_streams()
+        with trio.move_on_after(_TIME_TO_CLOSE):
+            for stream in self._in_memory:
+                await stream.wait_all_read()
+
+
+class SocketServer(Served[P, S]):
+    """A factory that is served on real endpoints; see :func:`serving_on`.
+
+    Attributes:
+        factory: the factory.
+        server: the real handle, as ``open_server`` gives it.
+    """
+
+    def __init__(
+        self,
+        factory: Factory[P],
+        tls: TLSContexts | None,
+        server_hostname: str,
+        endpoints: Sequence[str | ServerEndpoint],
+    ) -> None:
+        super().__init__(factory, tls, server_hostname)
+        self._where = endpoints
+
+    async def connect(self, number: int = 0) -> S:
+        """Connect to one of ``server.addresses``, and return the client's end.
+
+        It is closed at the end of the block. Over TLS, hands have been shaken.
+
+        Args:
+            number: which of them.
+
+        Raises:
+            OSError: it cannot be reached, or is neither TCP nor Unix.
+            BrokenResourceError: the TLS handshake failed.
+        """
+        connected: S = await self._keep(await _client(self.server.addresses[number]).open())
+        return connected
+
+    def _endpoints(self) -> list[ServerEndpoint]:
+        return [parse_endpoint(each) if isinstance(each, str) else each for each in self._where]
+
+
+def _client(address: Address) -> ClientEndpoint:
+    """Return what connects to an address."""
+    match address:
+        case TCPAddress(host, port):
+            return TCPClientEndpoint(host, port)
+        case UnixAddress(path):
+            return UnixClientEndpoint(path)
+        case _:
+            raise OSError(EAFNOSUPPORT, f"{address} is neither TCP nor Unix")
+
+
+class _InMemory(ServerEndpoint):
+    """A memory listener with its address."""
+
+    text = "memory"
+
+    def __init__(self, listener: MemoryListener) -> None:
+        self._listener = listener
+
+    async def bind(self) -> list[Bound]:
+        """Take hold of the listener."""
+        return [Bound(self._listener, self._listener.address, self.text, listens=True)]
