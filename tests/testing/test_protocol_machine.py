@@ -87,9 +87,9 @@ def test_a_message_is_told_of_when_its_last_byte_arrives(machine: EchoMachine) -
 
 def test_the_rest_of_a_message_goes_before_the_next_as_one_chunk(machine: EchoMachine) -> None:
     peer = connected(machine)
-    machine.begin_to_send(peer, (b"o", b"ne\r\n"))
+    machine.send_beginning(peer, (b"o", b"ne\r\n"))
     assert sent(machine) == []
-    machine.begin_to_send(peer, (b"", b"two\r\n"))
+    machine.send_beginning(peer, (b"", b"two\r\n"))
     assert sent(machine) == [b"one\r\n"]
     machine.send(peer, [b"thr", b"ee\r\n"])
     assert sent(machine) == [b"one\r\n", b"two\r\n", b"three\r\n"]
@@ -104,7 +104,7 @@ def test_the_rest_of_a_message_goes_before_the_next_as_one_chunk(machine: EchoMa
 
 def test_the_rest_of_a_message_may_go_alone(machine: EchoMachine) -> None:
     peer = connected(machine)
-    machine.begin_to_send(peer, (b"o", b"ne\r\n"))
+    machine.send_beginning(peer, (b"o", b"ne\r\n"))
     machine.send_rest(peer)
     machine.send_rest(peer)
     assert sent(machine) == [b"one\r\n"]
@@ -112,14 +112,14 @@ def test_the_rest_of_a_message_may_go_alone(machine: EchoMachine) -> None:
 
 def test_eof_cuts_a_message_off(machine: EchoMachine) -> None:
     peer = connected(machine)
-    machine.begin_to_send(peer, (b"o", b"ne\r\n"))
+    machine.send_beginning(peer, (b"o", b"ne\r\n"))
     machine.send_eof(peer)
     assert sent(machine) == []
     assert [peer for peer, _ in losses(machine)] == [peer]
     for step in (machine.send_rest, machine.send_eof):
         step(peer)
     machine.send(peer, [b"one\r\n"])
-    machine.begin_to_send(peer, (b"o", b"ne\r\n"))
+    machine.send_beginning(peer, (b"o", b"ne\r\n"))
     assert sent(machine) == []
 
 

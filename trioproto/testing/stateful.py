@@ -37,7 +37,7 @@ When = Literal["at", "just before", "just after"]
 
 _SHIFTS: dict[When, float] = {"at": 0.0, "just before": -0.001, "just after": 0.001}
 _MOMENT = 0.001
-_SECONDS = (0.1, 1.0, 10.0, 100.0)
+_SECONDS = (0.1, 1.0, 10.0)
 
 
 def _step(**arguments: Any) -> Callable[[Step], Step]:
@@ -123,13 +123,29 @@ class ProtocolMachine(Crowd[F], RuleBasedStateMachine):
 
     # What peers do
 
-    @precondition(lambda self: len(self.live) < self.max_peers)
+    @precondition(lambda self: self._has_room)
     @rule(target=peers)
     def connect(self) -> Peer | MultipleResults[Peer]:
         """A peer connects."""
         peer = self.let_in()
         self.settle()
         return multiple() if peer is None else peer
+
+    @precondition(lambda self: self._has_room)
+    @rule(target=peers, count=st.integers(2, 4))
+    def connect_several(self, count: int) -> MultipleResults[Peer]:
+        """Several peers connect, or as many as there may be."""
+        came = []
+        while self._has_room and len(came) < count:
+            peer = self.connect()
+            if not isinstance(peer, Peer):
+                break
+            came.append(peer)
+        return multiple(*came)
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self.live) < self.max_peers
 
     @_step(peer=_one(lambda peer: peer.talks), pieces=_messages.flatmap(chunks))
     def send(self, peer: Peer, pieces: list[bytes]) -> None:
@@ -145,7 +161,7 @@ class ProtocolMachine(Crowd[F], RuleBasedStateMachine):
         self.settle()
 
     @_step(peer=_one(lambda peer: peer.talks), parts=_messages.flatmap(_cut_once))
-    def begin_to_send(self, peer: Peer, parts: tuple[bytes, bytes]) -> None:
+    def send_beginning(self, peer: Peer, parts: tuple[bytes, bytes]) -> None:
         """A peer sends the first part; the rest goes before what it sends next, as one chunk."""
         if peer.talks:
             peer.begin(*parts)
