@@ -19,7 +19,7 @@ import pytest
 PACKAGE = "trioproto"
 ROOT = Path(__file__).parent.parent / PACKAGE
 PURE = ("sansio", "framing", "layers", "factory")
-PARTS = (*PURE, "endpoints", "runtime", "monitoring", "testing", "__main__")
+PARTS = (*PURE, "endpoints", "runtime", "monitoring", "testing", "pytest_plugin", "__main__")
 # Modules beside the parts, that only show the parts' names to the user, and what they may show.
 # No part may import them.
 WINDOWS = {

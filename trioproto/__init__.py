@@ -1,4 +1,7 @@
-"""Twisted's Protocol and Factory on trio's structured concurrency."""
+"""Twisted's Protocol and Factory on trio's structured concurrency.
+
+PYTEST_DONT_REWRITE: nothing in here is for pytest to rewrite.
+"""
 
 from trioproto import endpoints, errors, events, framing, layers
 from trioproto.layers.proxy_header import ProxyHeader

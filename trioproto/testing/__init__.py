@@ -16,6 +16,7 @@ from trioproto.testing.memory_listener import MemoryListener, open_memory_listen
 from trioproto.testing.partitions import VerificationFailed
 from trioproto.testing.pipe import Pipe
 from trioproto.testing.scripted import ScriptedPeer, peer
+from trioproto.testing.serve_factory import ServeFactory
 from trioproto.testing.served import MemoryServer, SocketServer
 from trioproto.testing.serving import serving
 from trioproto.testing.session_text import SessionError, Step
@@ -37,6 +38,7 @@ __all__ = [
     "Pipe",
     "PlainMemoryStream",
     "ScriptedPeer",
+    "ServeFactory",
     "Session",
     "SessionError",
     "SocketServer",

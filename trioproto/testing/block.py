@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from trioproto.runtime.factory import Factory
 from trioproto.runtime.server import open_server
-from trioproto.testing.held import LeftOverError, TasksOf, check_books, held_by
-from trioproto.testing.raised import raise_as_it_was, sort_out
+from trioproto.testing.held import LeftOverError, TasksOf, held_by
+from trioproto.testing.raised import mark, raise_as_it_was, sort_out
 from trioproto.testing.served import Served
 
 H = TypeVar("H", bound=Served[Any, Any])
@@ -33,7 +33,9 @@ class Block(AbstractAsyncContextManager[H]):
                 await self._block.__aenter__()
         except BaseException as raised:
             self._settings.restore()
-            raise_as_it_was(sort_out(raised, None))
+            error = sort_out(raised, None)
+            mark(error)
+            raise_as_it_was(error)
         self._admission = self.given.server._scope.admission
         return self.given
 
@@ -46,17 +48,19 @@ class Block(AbstractAsyncContextManager[H]):
         __tracebackhide__ = True
         try:
             await self._block.__aexit__(kind, body, entry)
-        except BaseException as raised:
-            error = raised
-        else:
             if body is None:
                 self._check_nothing_left()
-            return None
+        except BaseException as raised:
+            if body is not None:
+                body.__traceback__ = entry
+            error: BaseException | None = sort_out(raised, body)
+        else:
+            error = body
         finally:
             self._settings.restore()
-        if body is not None:
-            body.__traceback__ = entry
-        error = sort_out(error, body)
+        if error is None:
+            return None
+        mark(error)
         if error is body:
             return None
         raise_as_it_was(error)
@@ -70,15 +74,17 @@ class Block(AbstractAsyncContextManager[H]):
         left = {name: each for name, each in left.items() if each}
         if left:
             raise LeftOverError(left, "when serving ended")
-        check_books(factory)
 
 
 @asynccontextmanager
 async def _open(given: Served[Any, Any]) -> AsyncIterator[None]:
-    """Serve, and close the clients' ends before the drain."""
-    async with open_server(given.factory, *given.endpoints()) as given.server:
-        yield
-        await given.close_streams()
+    """Serve, and close the clients' ends: before the drain, or after a sudden end."""
+    try:
+        async with open_server(given.factory, *given.endpoints()) as given.server:
+            yield
+            await given.close_streams()
+    finally:
+        await given.drop_streams()
 
 
 class _Settings:

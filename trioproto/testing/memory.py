@@ -4,12 +4,11 @@ Time is trio's, so that a mock clock moves it.
 
 They are as TCP is seen from a program on Linux: what has arrived before a reset can
 still be read; who closes without having read everything resets the connection; and
-what is sent to an end that has closed is an error.
+so does who sends to an end that has closed.
 """
 
 from __future__ import annotations
 
-from errno import ECONNRESET, EPIPE
 from typing import Literal, overload
 
 import trio
@@ -17,7 +16,7 @@ import trio
 from trioproto.sansio.addresses import Address, UnknownAddress
 from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.pipe import Pipe
-from trioproto.testing.way import Way, wait_for
+from trioproto.testing.way import Way, reset_error, wait_for
 
 CAPACITY = 65536
 """Bytes that may wait one way, if nothing else is said."""
@@ -98,7 +97,7 @@ class PlainMemoryStream(trio.abc.Stream):
         If cancelled, or if it raises, some of it may have been sent.
 
         Raises:
-            BrokenResourceError: the connection was reset, or the other end has closed.
+            BrokenResourceError: the connection was reset.
             ClosedResourceError: this end is closed, or has sent EOF.
             BusyResourceError: another task is sending.
         """
@@ -154,20 +153,17 @@ class PlainMemoryStream(trio.abc.Stream):
 
     def _check_sendable(self) -> float:
         """Raise what is in the way of sending; return the time."""
-        pipe, now = self._outgoing.pipe, trio.current_time()
+        now = trio.current_time()
         self._check_whole(now)
-        if pipe.ended:
+        if self._outgoing.pipe.ended:
             raise trio.ClosedResourceError("EOF was sent already")
-        if pipe.closed:
-            error = BrokenPipeError(EPIPE, "the other end is closed")
-            raise _broken(error) from error
         return now
 
     def _check_whole(self, now: float) -> None:
         if self._closed:
             raise _closed()
         if self._outgoing.breaks_at <= now:
-            error = ConnectionResetError(ECONNRESET, "connection reset by peer")
+            error = reset_error()
             raise _broken(error) from error
 
     # Ending
@@ -202,7 +198,7 @@ class PlainMemoryStream(trio.abc.Stream):
         now = trio.current_time()
         incoming, outgoing = self._incoming, self._outgoing
         if cut or (incoming.pipe.size and incoming.pipe.next_at() <= now):
-            outgoing.cut(now)
+            outgoing.pipe.reset(now)
         else:
             outgoing.pipe.end(now)
         incoming.pipe.close()

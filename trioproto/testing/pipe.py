@@ -137,10 +137,6 @@ class Pipe:
         first = self._under_way[0][0] if self._under_way else self._ends_at
         return min(first, self.breaks_at)
 
-    def end_arrived(self, now: float) -> bool:
-        """Whether EOF has arrived, which a later break does not undo."""
-        return self._ends_at <= now
-
     def close(self) -> None:
         """Read nothing any more; what waits is lost."""
         self.closed = True

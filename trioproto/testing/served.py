@@ -14,6 +14,7 @@ from trioproto.endpoints.endpoint import Bound, ServerEndpoint
 from trioproto.endpoints.strings import parse_endpoint
 from trioproto.endpoints.tls import TLSServerEndpoint
 from trioproto.factory import P
+from trioproto.runtime.user_code import close_at_once
 from trioproto.sansio.addresses import TCPAddress, UnixAddress
 from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.memory import MEMORY, MemoryStream
@@ -76,8 +77,14 @@ class Served(ABC, Generic[P, S]):
     async def close_streams(self) -> None:
         """Close the clients' ends, and let the server read what they have sent."""
         with trio.move_on_after(_TIME_TO_CLOSE):
-            for stream in self._streams:
-                await stream.aclose()
+            while self._streams:
+                await self._streams[0].aclose()
+                del self._streams[0]
+
+    async def drop_streams(self) -> None:
+        """Close what is not closed yet, without ceremony."""
+        for stream in self._streams:
+            await close_at_once(stream, _TIME_TO_CLOSE)
 
     async def _keep(self, stream: trio.abc.Stream) -> Any:
         """Keep the client's end, to be closed; shake hands."""

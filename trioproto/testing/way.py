@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from errno import ECONNRESET
 from math import inf
 
 import trio
@@ -46,12 +47,15 @@ class Way:
         Raises:
             ConnectionResetError: it has broken.
         """
-        if self.back.pipe.breaks_at <= now:
-            self.cut(self.back.pipe.breaks_at)
+        cut = self.back.pipe.breaks_at <= now
+        if cut:
+            self.pipe.reset(self.back.pipe.breaks_at)
         data = self.pipe.read(now, most)
         if data is not None:
             self.end_read = not data
             self.writer.unpark_all()
+        elif cut:  # here everything is dropped, but it has broken all the same
+            raise reset_error()
         return data
 
     def write(self, data: memoryview, now: float) -> int:
@@ -63,16 +67,16 @@ class Way:
             self.wake_all()
         return taken
 
-    def cut(self, now: float) -> None:
-        """Break it; an end that has arrived before is not undone."""
-        if not self.pipe.end_arrived(now):
-            self.pipe.reset(now)
-
     def wake_all(self) -> None:
         """Have everybody look again, at both ends."""
         for way in (self, self.back):
             way.reader.unpark_all()
             way.writer.unpark_all()
+
+
+def reset_error() -> ConnectionResetError:
+    """Make the error of a connection that was reset."""
+    return ConnectionResetError(ECONNRESET, "connection reset by peer")
 
 
 async def wait_for(lot: trio.lowlevel.ParkingLot, until: float) -> None:
