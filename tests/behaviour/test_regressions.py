@@ -20,10 +20,9 @@ from tests.behaviour.drivers import (
     ServerService,
     Serving,
     SocketPeer,
-    pipe_pair,
+    memory_pair,
     serving,
 )
-from tests.behaviour.pipes import PlainPipeStream
 from tests.behaviour.recorder import Recorder
 from trioproto import Factory, Protocol
 from trioproto.errors import (
@@ -36,7 +35,7 @@ from trioproto.errors import (
     WriteTimeout,
 )
 from trioproto.framing import LineReceiver
-from trioproto.testing import Harness
+from trioproto.testing import Harness, PlainMemoryStream
 
 
 class Sequence(Factory[Recorder]):
@@ -348,7 +347,7 @@ async def test_the_idle_clock_stands_still_while_a_drain_reads_nothing(
         assert type(protocol.reason) in (ConnectionDone, ServerDraining)
 
 
-class Odd(PlainPipeStream):
+class Odd(PlainMemoryStream):
     """Raises what no stream should."""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
@@ -362,8 +361,8 @@ async def test_what_no_stream_should_raise_ends_that_connection_only_and_is_logg
     odd, other = Recorder(), Recorder()
     async with serving("listener", Sequence(odd, other)) as service:
         assert isinstance(service, ListenerService)
-        peer, stream = pipe_pair(service)
-        service.listener.offer(Odd(stream.incoming, stream.outgoing))
+        peer, stream = memory_pair(service)
+        service.listener.offer(Odd(stream._incoming, stream._outgoing, stream.local, stream.peer))
         await service.settle()
         await service.connect()
         await peer.send(b"go")

@@ -49,6 +49,11 @@ class PlainMemoryStream(trio.abc.Stream):
         return f"<{type(self).__name__} {state}{self.local} to {self.peer}>"
 
     @property
+    def closed(self) -> bool:
+        """Whether this end is closed."""
+        return self._closed
+
+    @property
     def unread(self) -> int:
         """Bytes that were sent to us and not received yet, those under way too."""
         return self._incoming.pipe.size
@@ -72,7 +77,7 @@ class PlainMemoryStream(trio.abc.Stream):
         """
         _check_max_bytes(max_bytes)
         if self._receiving:
-            raise trio.BusyResourceError("another task is receiving from this stream")
+            raise _busy("receiving from")
         self._receiving = True
         way = self._incoming
         try:
@@ -88,6 +93,26 @@ class PlainMemoryStream(trio.abc.Stream):
             raise _broken(error) from error
         finally:
             self._receiving = False
+
+    def receive_nowait(self, max_bytes: int | None = None) -> bytes:
+        """Receive what has arrived, without waiting.
+
+        Raises:
+            WouldBlock: nothing has.
+            Exception: as :meth:`receive_some`.
+        """
+        _check_max_bytes(max_bytes)
+        if self._receiving:
+            raise _busy("receiving from")
+        if self._closed:
+            raise _closed()
+        try:
+            data = self._incoming.read(max_bytes, trio.current_time())
+        except ConnectionResetError as error:
+            raise _broken(error) from error
+        if data is None:
+            raise trio.WouldBlock
+        return data
 
     # Sending
 
@@ -148,7 +173,7 @@ class PlainMemoryStream(trio.abc.Stream):
 
     def _begin_to_send(self) -> None:
         if self._sending:
-            raise trio.BusyResourceError("another task is sending to this stream")
+            raise _busy("sending to")
         self._sending = True
 
     def _check_sendable(self) -> float:
@@ -298,6 +323,10 @@ def _check_max_bytes(max_bytes: int | None) -> None:
 
 def _closed() -> trio.ClosedResourceError:
     return trio.ClosedResourceError("this end of the memory stream was closed")
+
+
+def _busy(does: str) -> trio.BusyResourceError:
+    return trio.BusyResourceError(f"another task is {does} this stream")
 
 
 def _broken(error: OSError) -> trio.BrokenResourceError:
