@@ -47,7 +47,7 @@ nitpicky = True
 # Other projects' names, and our own type variables and aliases, have no page here.
 nitpick_ignore_regex = [
     ("py:.*", r"(trio|abc|collections|contextlib|enum|ipaddress|logging|os|pathlib)\..*"),
-    ("py:.*", r"(socket|ssl|types|typing)\..*"),
+    ("py:.*", r"(re|socket|ssl|types|typing)\..*"),
     (
         "py:.*",
         r"(.*\.)?(P|Address|BytesLike|CallbackResult|Endpoint|Target|PathLike|Cancelled)",

@@ -16,7 +16,7 @@ from trioproto.sansio.callbacks import unwrap
 from trioproto.sansio.connection import Connection
 from trioproto.sansio.connection_info import class_name
 from trioproto.sansio.error_log import ErrorLog
-from trioproto.sansio.errors import CallbackError, OutboundOverflow
+from trioproto.sansio.errors import CallbackError, ConnectionDone, OutboundOverflow
 from trioproto.sansio.monitor import REFUSED_BY_PROTOCOL, Monitor
 from trioproto.sansio.protocol import Protocol, check_protocol
 from trioproto.sansio.settings import Settings
@@ -186,6 +186,41 @@ class Factory(Generic[P]):
         stopping = self.stop_factory()
         if stopping is not None:
             await stopping
+
+    def accept(
+        self,
+        driver: Driver,
+        peer: Address,
+        local: Address,
+        layers: Iterable[Layer] = (),
+        settings: Settings | None = None,
+    ) -> Connection | None:
+        """Take a connection that a driver has accepted; ``connect``, and count it.
+
+        It is to be opened next; or closed by the driver, if there is none.
+
+        Returns:
+            As ``connect``.
+
+        Raises:
+            Exception: as ``connect``.
+        """
+        self._monitor.accepted(peer, local)
+        problem: ConnectionClosed | None = ConnectionDone()
+        try:
+            connection = self.connect(driver, peer, local, layers, settings)
+            if connection is not None:
+                problem = None
+        except CallbackError as reason:
+            problem = reason
+            raise
+        except BaseException:
+            problem = CallbackError(self.build_protocol.__qualname__)
+            raise
+        finally:
+            if problem is not None:
+                self._monitor.never_begun(peer, local, problem)
+        return connection
 
     def connect(
         self,

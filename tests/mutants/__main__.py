@@ -2,7 +2,7 @@
 
     nox -s mutants
     python -m tests.mutants --list
-    python -m tests.mutants --only lose-tail-at-close --only forget-slot
+    python -m tests.mutants --only lose-tail-at-close --only forget-slot-of-gone
 
 Nothing is changed here: each mutant is made in a copy of the project. The tests that are most
 likely to notice are run first without any of them, as otherwise their failure would prove
@@ -17,16 +17,13 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import trio
 
-from .copies import Copy
-from .mutant import THINGS, Mutant, Stale
-from .outcome import Result
+from .mutant import THINGS, Stale
 from .table import MUTANTS
-from .trial import Verdict, run_chosen, trial
+from .trials import try_all
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -52,46 +49,6 @@ def show() -> None:
         for mutant in MUTANTS:
             if mutant.thing == thing:
                 print(f"    {mutant.name} ({mutant.path}): {mutant.breaks}")
-
-
-async def try_all(mutants: Sequence[Mutant], jobs: int, place: Path) -> list[Verdict]:
-    """Try mutants, so many at a time; none if the tests fail without them."""
-    copies = [Copy(place / str(number)) for number in range(jobs)]
-    for mutant in mutants:
-        mutant.applied((copies[0].root / mutant.path).read_text(encoding="utf-8"))
-    if not await all_sound(copies, sorted({test for each in mutants for test in each.tests})):
-        return []
-    verdicts: list[Verdict] = []
-    waiting = list(reversed(mutants))
-
-    async def work(copy: Copy) -> None:
-        while waiting:
-            verdict = await trial(copy, waiting.pop())
-            print(f"{verdict.mutant.name}: {verdict.told}", flush=True)
-            verdicts.append(verdict)
-
-    async with trio.open_nursery() as nursery:
-        for copy in copies:
-            nursery.start_soon(work, copy)
-    return verdicts
-
-
-async def all_sound(copies: Sequence[Copy], tests: Sequence[str]) -> bool:
-    """Run the tests without any mutant, a share in each copy; say whether they pass."""
-    sound = True
-
-    async def work(copy: Copy, share: Sequence[str]) -> None:
-        nonlocal sound
-        outcome = await run_chosen(copy, share)
-        print(f"without mutants, {outcome.package}: {outcome.result.value}", end=" ")
-        print(f"in {outcome.seconds:.1f} s {outcome.told}", flush=True)
-        sound = sound and outcome.result is Result.PASSED
-
-    async with trio.open_nursery() as nursery:
-        for number, copy in enumerate(copies):
-            if share := tests[number :: len(copies)]:
-                nursery.start_soon(work, copy, share)
-    return sound
 
 
 def main() -> int:

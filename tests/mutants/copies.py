@@ -13,6 +13,7 @@ from pathlib import Path
 
 import trio
 
+from . import places
 from .mutant import PACKAGE, Mutant
 from .outcome import Outcome, read
 from .witness import WITNESS
@@ -51,6 +52,14 @@ class Copy:
                 shutil.copytree(source, target, ignore=_LEFT_OUT)
             elif source.exists():
                 shutil.copy2(source, target)
+        self._write_rules()
+
+    def _write_rules(self) -> None:
+        """Have each rule of the conformance suite in a file, so that it can be run alone."""
+        (self.root / places.RULES).mkdir()
+        for rule in (self.root / places.SUITE).glob("[!_]*.py"):
+            file = self.root / places.rule(rule.stem)
+            file.write_text(places.text_of_rule(rule.stem), encoding="utf-8")
 
     @contextmanager
     def broken_by(self, mutant: Mutant) -> Iterator[None]:

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-BEHAVIOUR = "tests/behaviour"
-"""Runs over every driver."""
+SUITE = "trioproto/testing/conformance/suite"
+RULES = "rules"
+"""A folder that copies have: each rule of the conformance suite, over all our drivers."""
 
-BACKPRESSURE = f"{BEHAVIOUR}/test_backpressure.py"
-CLOSING = f"{BEHAVIOUR}/test_closing.py"
-DEADLINES = f"{BEHAVIOUR}/test_deadlines.py"
-FRAMES = f"{BEHAVIOUR}/test_frames.py"
-LIFECYCLE = f"{BEHAVIOUR}/test_lifecycle.py"
-LINES = f"{BEHAVIOUR}/test_lines.py"
-MANY = f"{BEHAVIOUR}/test_many.py"
-ORDER = f"{BEHAVIOUR}/test_order.py"
-SWITCHING = f"{BEHAVIOUR}/test_switching.py"
+
+def rule(name: str) -> str:
+    """Return the file in which a rule of the conformance suite is tested."""
+    return f"{RULES}/test_{name}.py"
+
+
+def text_of_rule(name: str) -> str:
+    """Return what stands in that file."""
+    return (
+        "from tests.behaviour import drivers\n"
+        "from trioproto.testing.conformance.suite.fixtures import *\n"
+        f"from trioproto.testing.conformance.suite.{name} import *\n"
+        "SERVICES = [drivers.SERVICES[name] for name in drivers.ALL]\n"
+    )
+
+
+BACKPRESSURE = rule("backpressure")
+CLOSING = rule("closing")
+DEADLINES = rule("deadlines")
+FRAMES = rule("frames")
+LIFECYCLE = rule("lifecycle")
+LINES = rule("lines")
+MANY = rule("many")
+ORDER = rule("order")
+SWITCHING = rule("switching")
 
 ACCEPT_ERRORS = "tests/serving/test_accept_errors.py"
 CANCELLED_TASK = "tests/runtime/test_cancelled_task.py"

@@ -11,9 +11,10 @@ from textwrap import dedent
 import pytest
 
 from .copies import ROOT, Copy
-from .mutant import THINGS, Mutant
+from .mutant import THINGS, Mutant, Stale
 from .outcome import NotTheCopy, Result, read
 from .trial import run_chosen, trial
+from .trials import try_all
 from .witness import BEGAN, BROKEN, ENDED, FAILED, PACKAGE
 
 TWICE = "tests/test_twice.py"
@@ -144,6 +145,28 @@ async def test_a_failure_without_the_mutant_proves_nothing(project: Project) -> 
     verdict = await trial(project.copy(), replace(WRONG, tests=(f"{TWICE}::test_two",)))
     assert not verdict.caught
     assert verdict.told == f"UNSURE: {OTHERS}::test_fails fails without it as well"
+
+
+async def test_mutants_are_tried_side_by_side(project: Project, tmp_path: Path) -> None:
+    verdicts = await try_all([WRONG, NO_PYTHON], 2, tmp_path / "copies", project.of)
+    assert {verdict.mutant.name: verdict.caught for verdict in verdicts} == {
+        "wrong": True,
+        "no-python": False,
+    }
+
+
+async def test_none_is_tried_if_the_tests_fail_without_any(
+    project: Project, tmp_path: Path
+) -> None:
+    project.write(OTHERS, "def test_fails(): assert False")
+    blamed = replace(WRONG, tests=(TWICE, OTHERS))
+    assert await try_all([blamed], 1, tmp_path / "copies", project.of) == []
+
+
+async def test_none_is_tried_if_one_is_stale(project: Project, tmp_path: Path) -> None:
+    project.write("trioproto/__init__.py", PLAIN.replace("2 * number", "number * 2"))
+    with pytest.raises(Stale, match="wrong"):
+        await try_all([HANGS, WRONG], 1, tmp_path / "copies", project.of)
 
 
 IMPORTED = (PACKAGE, "/copy/trioproto/__init__.py")

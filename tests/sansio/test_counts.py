@@ -13,7 +13,6 @@ from tests.sansio.test_layers import Knock
 from trioproto import Protocol, events
 from trioproto.errors import ConnectionAborted, ConnectionClosed, ConnectionDone, IdleTimeout
 from trioproto.factory import Factory
-from trioproto.sansio.connection import Connection
 from trioproto.sansio.counts import KINDS, Counts, Tally
 from trioproto.sansio.events import Event
 from trioproto.sansio.lifecycle import State
@@ -32,7 +31,7 @@ class Echo(Protocol):
 
 
 class Odd(Factory[Any]):
-    """Refuses, fails, or puts a layer under its connections, as it is told."""
+    """Refuses or fails, as it is told."""
 
     def __init__(self) -> None:
         """Not the library's, which need not be called."""
@@ -42,10 +41,6 @@ class Odd(Factory[Any]):
         if self.plan == "fail":
             raise Boom
         return None if self.plan == "refuse" else Echo()
-
-    def connect(self, *args: Any, **options: Any) -> Connection | None:
-        options["layers"] = [Knock()] if self.plan == "knock" else ()
-        return super().connect(*args, **options)
 
 
 class Numbers(RuleBasedStateMachine):
@@ -68,7 +63,8 @@ class Numbers(RuleBasedStateMachine):
     def connect(self, plan: str) -> None:
         self.factory.plan = plan
         self.accepted += 1
-        harness: Harness[Any] = Harness(self.factory)
+        layers = [Knock()] if plan == "knock" else ()
+        harness: Harness[Any] = Harness(self.factory, layers=layers)
         try:
             harness.connect()
         except ConnectionRefusedError:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.behaviour.recorder import Recorder, keep_open, never
-from trioproto import Factory
+from trioproto import Settings
 from trioproto.errors import (
     CallbackError,
     ConnectionClosed,
@@ -24,7 +24,6 @@ from trioproto.errors import (
     ServerDraining,
     WriteTimeout,
 )
-from trioproto.sansio.connection import Connection
 from trioproto.sansio.layer import Layer
 from trioproto.testing import Harness
 
@@ -66,23 +65,11 @@ class Knock(Layer):
         return says
 
 
-class Layered(Factory[Any]):
-    """Puts layers under each of its connections."""
-
-    def __init__(self, build: Callable[[], Recorder], *layers: Layer, **settings: Any) -> None:
-        super().__init__(build, **{"callback_errors": "raise", **settings})
-        self.layers = layers
-
-    def connect(self, *args: Any, **options: Any) -> Connection | None:
-        options["layers"] = self.layers
-        return super().connect(*args, **options)
-
-
 def connected(
     protocol: Recorder, *layers: Layer, window: int | None = None, **settings: Any
 ) -> Harness[Any]:
-    factory = Layered(lambda: protocol, *layers, **settings)
-    harness: Harness[Any] = Harness(factory, settings=factory.settings, window=window)
+    given = Settings(**{"callback_errors": "raise", **settings})
+    harness: Harness[Any] = Harness(protocol, settings=given, window=window, layers=layers)
     harness.connect()
     return harness
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.behaviour.recorder import Recorder, keep_open
-from tests.sansio.test_layers import Knock, Layered, Xor, flipped
+from tests.sansio.test_layers import Knock, Xor, connected, flipped
 from trioproto import Factory, Protocol, Settings
 from trioproto.errors import (
     CallbackError,
@@ -119,9 +119,7 @@ def test_a_large_write_passes_in_parts_and_whole() -> None:
 
 def test_it_is_above_all_other_layers() -> None:
     log = TrafficLog()
-    factory = Layered(Recorder, Knock(), Xor(0x55), traffic_log=log)
-    harness: Harness[Any] = Harness(factory, settings=factory.settings)
-    harness.connect()
+    harness = connected(Recorder(), Knock(), Xor(0x55), traffic_log=log)
     harness.feed(b"!" + flipped(b"question"))
     harness.transport.write(b"answer")
     assert pieces(harness) == [(RECEIVED, b"question"), (SENT, b"answer")]
@@ -136,9 +134,9 @@ class Defective(Xor):
 def test_a_defect_of_another_layer_is_logged_by_that_ones_name(
     logged_errors: list[logging.LogRecord],
 ) -> None:
-    factory = Layered(Recorder, Defective(0x55), traffic_log=TrafficLog(), callback_errors="log")
-    harness: Harness[Any] = Harness(factory, settings=factory.settings)
-    harness.connect()
+    harness = connected(
+        Recorder(), Defective(0x55), traffic_log=TrafficLog(), callback_errors="log"
+    )
     harness.feed(b"hello")
     assert type(harness.reason) is CallbackError
     assert [each.getMessage() for each in logged_errors] == ["error in Defective, peer harness"]

@@ -234,6 +234,31 @@ def test_a_session_is_written_for_people() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (b" two \r\n", "b' two \\r\\n'"),
+        (b"b'\r\n", '"b\'\\r\\n"'),
+        (b'b"\r\n', "'b\"\\r\\n'"),
+        (b"a\0\r\n", "b'a\\x00\\r\\n'"),
+        (b"\xff\r\n", "b'\\xff\\r\\n'"),
+        (b"a\r\r\n", "b'a\\r\\r\\n'"),
+        (b"a", "b'a'"),
+        (ROW.encode() + b"\r\n", f"b'{ROW}\\r\\n'"),
+        (b" two\r\n", " two"),
+        (b"eof\r\n", "eof"),
+        (b"~ x\r\n", "~ x"),
+        (b"# x\r\n", "# x"),
+    ],
+)
+def test_what_no_line_of_text_can_show_is_written_as_bytes(data: bytes, shown: str) -> None:
+    session = Session((Step(SENT, data),))
+    assert session.to_text().removesuffix("\n").removeprefix("> ").removeprefix("b") == (
+        shown.removeprefix("b")
+    )
+    assert Session.parse(session.to_text()).steps == session.steps
+
+
 # Files
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,17 @@ from trio.testing import MockClock
 
 from examples import calculator, chat, memcached
 from examples._memcached_store import Store
+from tests.examples.running import REPOSITORY
 from tests.examples.smtp_talk import Kept
+from tests.examples.snippets_traffic import Mailbox
 from trioproto import Factory, TrafficFiles, TrafficLog
-from trioproto.errors import AsyncCallbackError
+from trioproto.errors import (
+    AsyncCallbackError,
+    ConnectionAborted,
+    ConnectionClosed,
+    ConnectionDone,
+    ConnectionLost,
+)
 from trioproto.framing import LineReceiver
 from trioproto.testing import Harness, Session, TranscriptError, chunks, connected, peer
 
@@ -225,6 +234,18 @@ def test_what_a_callback_raises_comes_out_with_its_line() -> None:
     assert caught.value.__notes__ == ["raised at that.txt, line 4"]
 
 
+def test_in_the_end_the_peer_is_gone() -> None:
+    lost: list[type[ConnectionClosed]] = []
+
+    class Told(Answers):
+        def connection_lost(self, reason: ConnectionClosed) -> None:
+            lost.append(type(reason))
+
+    for text in ("> hello", "> hello\n< bye\n> bye", "> hello\n< abort"):
+        Session.parse(text).replay(Told)
+    assert lost == [ConnectionLost, ConnectionDone, ConnectionAborted]
+
+
 def test_async_callbacks_need_a_stream() -> None:
     session = Session.parse('< {"op": "add", "args": [1, 2]}\n>~ .*"result":3}', newline=b"\n")
     with pytest.raises(AsyncCallbackError):
@@ -384,3 +405,11 @@ async def test_a_recording_without_its_beginning_is_refused(
     recorded.factory.configure(traffic_log=TrafficLog(size=100))
     with pytest.raises(ValueError, match="line 3: the connection's beginning is not in this"):
         await recorded.session(b"me\n", b"x" * 80 + b"\n")
+
+
+def test_the_recording_that_the_docs_show_fails_as_it_did() -> None:
+    page = (REPOSITORY / "docs" / "traffic-log.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```text\n(# .*?)^```$", page, re.MULTILINE | re.DOTALL)
+    with pytest.raises(KeyError, match="QUIT") as caught:
+        Session.parse(shown, name="that.txt").replay(Mailbox)
+    assert caught.value.__notes__ == ["raised at that.txt, line 8"]

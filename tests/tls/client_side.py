@@ -19,7 +19,6 @@ import trustme
 from tests.behaviour.tls_peers import NAME, authority
 from trioproto import Factory, Protocol
 from trioproto.layers.tls import TLSLayer
-from trioproto.sansio.connection import Connection
 from trioproto.sansio.layer import Layer
 from trioproto.testing import Harness
 
@@ -161,23 +160,6 @@ class Client:
             self.error = exc
 
 
-class Secured(Factory[Any]):
-    """Makes layers for each of its connections."""
-
-    def __init__(
-        self,
-        build: Callable[[], Protocol],
-        layers: Callable[[], tuple[Layer, ...]],
-        **settings: Any,
-    ) -> None:
-        super().__init__(build, **{"callback_errors": "raise", **settings})
-        self._make_layers = layers
-
-    def connect(self, *args: Any, **options: Any) -> Connection | None:
-        options["layers"] = self._make_layers()
-        return super().connect(*args, **options)
-
-
 class Talk:
     """A protocol in a harness, over TLS, and its client.
 
@@ -197,9 +179,9 @@ class Talk:
         self.client = client or Client()
         context = context or default_server()
         layers = layers or (lambda: (TLSLayer(context, server_side=True),))
-        self.factory = Secured(lambda: protocol, layers, **settings)
+        self.factory = Factory(lambda: protocol, **{"callback_errors": "raise", **settings})
         self.harness: Harness[Any] = Harness(
-            self.factory, settings=self.factory.settings, window=window
+            self.factory, settings=self.factory.settings, window=window, layers=layers()
         )
         self.harness.connect()
         self.transport = self.harness.transport

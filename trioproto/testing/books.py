@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from trioproto.factory import Factory
+from trioproto.sansio.counts import Statistics
 from trioproto.testing.watched import WatchedHarness
 
 
 def problem_of_books(factory: Factory[Any], harnesses: Sequence[WatchedHarness[Any]]) -> str | None:
     """Say what is wrong with a factory, whose connections that have not ended are given."""
+    counted = factory.statistics()
     return (
         _problem_of_connections(factory, harnesses)
-        or _problem_of_statistics(factory, harnesses)
-        or _problem_of_buffers(factory, harnesses)
+        or _problem_of_statistics(counted, harnesses)
+        or _problem_of_buffers(counted, factory, harnesses)
     )
 
 
@@ -29,9 +31,8 @@ def _problem_of_connections(
 
 
 def _problem_of_statistics(
-    factory: Factory[Any], harnesses: Sequence[WatchedHarness[Any]]
+    counted: Statistics, harnesses: Sequence[WatchedHarness[Any]]
 ) -> str | None:
-    counted = factory.statistics()
     closed = sum(counted.closed.values())
     if counted.accepted != counted.opening + counted.open + closed:
         return f"accepted is not opening + open + closed: {counted}"
@@ -44,13 +45,14 @@ def _problem_of_statistics(
 
 
 def _problem_of_buffers(
-    factory: Factory[Any], harnesses: Sequence[WatchedHarness[Any]]
+    counted: Statistics, factory: Factory[Any], harnesses: Sequence[WatchedHarness[Any]]
 ) -> str | None:
     for harness in harnesses:
-        transport = harness.transport
         # One write may be of any size; what waited before it is limited.
-        limit = transport.settings.max_buffered
-        if transport.buffered - harness.last_write > limit:
-            return f"{transport.buffered} bytes wait for one peer: max_buffered is {limit}"
-    waiting, most = factory.statistics().buffered, factory.settings.max_buffered_total
-    return None if waiting <= most else f"{waiting} bytes wait: max_buffered_total is {most}"
+        waiting, limit = harness.transport.buffered, harness.transport.settings.max_buffered
+        if waiting - harness.last_write > limit:
+            return f"{waiting} bytes wait for one peer: max_buffered is {limit}"
+    most = factory.settings.max_buffered_total
+    if counted.buffered > most:
+        return f"{counted.buffered} bytes wait: max_buffered_total is {most}"
+    return None

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from trioproto.factory import Factory
 from trioproto.sansio.addresses import Address, UnknownAddress
-from trioproto.sansio.errors import CallbackError, ConnectionClosed, ConnectionDone
+from trioproto.sansio.errors import ConnectionClosed
 from trioproto.sansio.layer import Layer
 from trioproto.sansio.lifecycle import State
 from trioproto.sansio.protocol import Protocol
@@ -88,18 +88,10 @@ class Harness(ByHand, Generic[P]):
         Raises:
             ConnectionRefusedError: ``build_protocol`` returned ``None``.
         """
-        monitor, local = self.factory._monitor, UnknownAddress("harness")
-        monitor.accepted(self._peer, local)
-        try:
-            connection = self.factory.connect(
-                self, self._peer, local, layers=self._layers, settings=self._settings
-            )
-        except Exception as exc:
-            reason = exc if isinstance(exc, CallbackError) else CallbackError("build_protocol")
-            monitor.never_begun(self._peer, local, reason)
-            raise
+        connection = self.factory.accept(
+            self, self._peer, UnknownAddress("harness"), self._layers, self._settings
+        )
         if connection is None:
-            monitor.never_begun(self._peer, local, ConnectionDone())
             raise ConnectionRefusedError("build_protocol returned None")
         self._connection = connection
         self.transcript.happened("connected", self._now)

@@ -18,8 +18,7 @@ _CRLF = b"\r\n"
 class Session:
     r"""What a protocol has received and sent on a connection, in order.
 
-    It is read from text that people have written, or a traffic log; see
-    ``docs/testing-peer.md`` for the lines that it may have. As everywhere in the
+    It is read from text that people have written, or a traffic log. As everywhere in the
     kit ``<`` is what the protocol under test receives, and ``>`` what it sends.
 
     Attributes:

@@ -6,6 +6,8 @@ hypothesis is imported when a strategy is made, so that the rest of
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,17 +42,32 @@ def chunks(data: bytes) -> SearchStrategy[list[bytes]]:
     require_hypothesis()
     from hypothesis import strategies as st
 
-    last = len(data) - 1
-    if last < 1:
+    if len(data) < 2:
         return st.just([data] if data else [])
+    cut_anywhere, cut_evenly = _ways_of_cutting()
+    return cut_anywhere(data) | cut_evenly(data)
 
-    def cut(places: set[int]) -> list[bytes]:
-        return [data[begin:end] for begin, end in pairwise([0, *sorted(places), len(data)])]
 
-    anywhere = st.sets(st.integers(1, last)).map(cut)
-    sizes = sorted({len(data) - len(data) // 2, *range(1, min(last, 16) + 1)}, reverse=True)
-    same_size = st.sampled_from(sizes).map(lambda size: in_pieces(data, size))
-    return anywhere | same_size
+@cache
+def _ways_of_cutting() -> list[Callable[[bytes], SearchStrategy[list[bytes]]]]:
+    """Return what makes strategies of partitions, of two bytes or more.
+
+    They are not made with ``map``: what comes of that is shown as a call of the function.
+    """
+    from hypothesis import strategies as st
+
+    @st.composite
+    def cut_anywhere(draw: st.DrawFn, data: bytes) -> list[bytes]:
+        places = sorted(draw(st.sets(st.integers(1, len(data) - 1))))
+        return [data[begin:end] for begin, end in pairwise([0, *places, len(data)])]
+
+    @st.composite
+    def cut_evenly(draw: st.DrawFn, data: bytes) -> list[bytes]:
+        half, last = len(data) - len(data) // 2, min(len(data) - 1, 16)
+        sizes = sorted({half, *range(1, last + 1)}, reverse=True)
+        return in_pieces(data, draw(st.sampled_from(sizes)))
+
+    return [cut_anywhere, cut_evenly]
 
 
 def frames(

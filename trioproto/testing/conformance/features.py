@@ -66,12 +66,13 @@ class Terms:
     values: tuple[tuple[str, frozenset[Feature]], ...] = ()
 
     def missing(self, features: Collection[Feature], more: Iterable[Feature] = ()) -> str:
-        """Say in words what a service with these *features* has not got, or should not have."""
+        """Say in words why a service with these *features* cannot show it; ``""``: it can."""
         absent = self.needed.union(more).difference(features)
         present = self.unwanted.intersection(features)
         return "; ".join(
-            [f"it has no {each.value}" for each in Feature if each in absent]
-            + [f"it has {each.value}" for each in Feature if each in present]
+            f"{said}: {', '.join(each.value for each in Feature if each in which)}"
+            for said, which in (("needs", absent), ("not with", present))
+            if which
         )
 
 

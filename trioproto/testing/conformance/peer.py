@@ -66,10 +66,7 @@ class Peer(ABC):
         """Close what the test still holds of it, however the test ended."""
 
     def allow(self, count: int) -> None:
-        """Have room for *count* bytes from now on, whatever the peer reads.
-
-        With ``Feature.EXACT_WINDOW``.
-        """
+        """Have room for *count* bytes more from now on; with ``Feature.EXACT_WINDOW``."""
         raise NotImplementedError("how much this peer takes is not exact")
 
     @property

@@ -1,4 +1,4 @@
-"""The other end of a connection, as a state machine plays it."""
+"""The other end of a connection, as a test plays it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from trioproto.sansio.protocol import Protocol
 from trioproto.testing.partitions import first_difference, shown
 from trioproto.testing.watched import WatchedHarness
 
@@ -62,8 +61,7 @@ class Peer:
     @property
     def open(self) -> bool:
         """Whether the server has not begun to close the connection, nor lost it."""
-        protocol: Protocol = self.harness.protocol
-        return not protocol.transport.closing
+        return not self.harness.transport.closing
 
     def check_received(self, expected: bytes) -> None:
         """Fail unless this peer has got *expected*, and nothing else.
@@ -107,20 +105,15 @@ class Peer:
         return self.harness.window is None
 
     @property
-    def stalls(self) -> bool:
-        """Whether it reads nothing, or not all."""
-        return not self.reads
-
-    @property
     def may_pause(self) -> bool:
         """Whether somebody may pause reading from it."""
         transport = self.harness.transport
         return not (transport.closing or transport.draining or self.harness.paused)
 
     @property
-    def may_drain(self) -> bool:
-        """Whether it was not told of a drain yet."""
-        return not self.harness.transport.draining
+    def draining(self) -> bool:
+        """Whether its protocol was told to end soon, or will be."""
+        return self.harness.transport.draining
 
     # What is on its way to the server
 

@@ -1,0 +1,319 @@
+"""What a state machine holds every protocol to, seen to fail for one that breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import invariant
+
+from tests.testing.machines import EchoMachine, LineEcho, connected, failure_of
+from trioproto import Factory, Statistics
+from trioproto.errors import ConnectionClosed
+from trioproto.sansio.connection import Connection
+
+
+class MadeTwice(Connection):
+    __slots__ = ()
+
+    def feed(self, data: bytes, now: float) -> None:
+        super().feed(data, now)
+        self._call(self.protocol.connection_made)
+
+
+class DataFirst(Connection):
+    __slots__ = ()
+
+    def open(self) -> None:
+        self.protocol.transport = self
+        self._call(self.protocol.quiesce)
+        super().open()
+
+
+class LostTwice(Connection):
+    __slots__ = ()
+
+    def report_lost(self) -> None:
+        super().report_lost()
+        self._call(self.protocol.connection_lost, self.reason)
+
+
+class NeverLost(Connection):
+    __slots__ = ()
+
+    def report_lost(self) -> None:
+        self.made = False
+        super().report_lost()
+
+
+class DataAfterLoss(Connection):
+    __slots__ = ()
+
+    def report_lost(self) -> None:
+        super().report_lost()
+        self._call(self.protocol.data_received, b"late")
+
+
+class DataAfterClose(Connection):
+    __slots__ = ()
+
+    def feed(self, data: bytes, now: float) -> None:
+        super().feed(data, now)
+        if self.closing:
+            self._call(self.protocol.data_received, data)
+
+
+class DataAfterEOF(Connection):
+    __slots__ = ()
+
+    def feed_eof(self) -> None:
+        super().feed_eof()
+        self._call(self.protocol.data_received, b"late")
+
+
+class Nested(Connection):
+    __slots__ = ()
+
+    def pause_reading(self) -> None:
+        self._call(self.protocol.pause_writing)
+
+
+class Unlimited(Connection):
+    __slots__ = ()
+
+    def _write_slowly(self, data: bytes) -> None:
+        if self.may_write:
+            self.outbound.append(data)
+            self.note_change()
+
+
+class BrokenFactory(Factory):
+    """Makes connections of a kind that is broken."""
+
+    kind: type[Connection] = Connection
+    makes: type[LineEcho] = LineEcho
+
+    def connect(
+        self,
+        driver: Any,
+        peer: Any,
+        local: Any,
+        layers: Iterable[Any] = (),
+        settings: Any = None,
+    ) -> Connection:
+        connection = self.kind(self.makes(), self, driver, settings, peer, local, layers)
+        self._monitor.begun(connection)
+        return connection
+
+
+class Keeping(LineEcho):
+    """Keeps its connection open when the peer has ended."""
+
+    def eof_received(self) -> bool:
+        return True
+
+
+def machine_of(factory: type[Factory], **options: Any) -> type[EchoMachine]:
+    class Broken(EchoMachine):
+        messages = st.sampled_from([b"one\r\n", b"close\r\n", b"pause\r\n"])
+
+        def make_factory(self) -> Factory:
+            return factory(LineEcho, **options)
+
+        def check(self) -> None: ...
+
+    return Broken
+
+
+ORDER: list[tuple[type[Connection], str]] = [
+    (MadeTwice, "connection_made was called twice"),
+    (DataFirst, "quiesce was called before connection_made"),
+    (LostTwice, "connection_lost was called after connection_lost"),
+    (NeverLost, "connection_lost was not called"),
+    (DataAfterLoss, "data_received was called after connection_lost"),
+    (DataAfterClose, "data_received was called on a connection that is closing"),
+    (Nested, "pause_writing was called inside data_received"),
+]
+
+
+@pytest.mark.parametrize(("connection", "problem"), ORDER)
+def test_the_order_of_callbacks_is_watched(connection: type[Connection], problem: str) -> None:
+    class Broken(BrokenFactory):
+        kind = connection
+
+    error = failure_of(machine_of(Broken))
+    assert isinstance(error, AssertionError)
+    assert str(error).endswith(problem)
+
+
+def test_nothing_comes_after_eof() -> None:
+    class Broken(BrokenFactory):
+        kind = DataAfterEOF
+        makes = Keeping
+
+    error = failure_of(machine_of(Broken))
+    assert isinstance(error, AssertionError)
+    assert str(error).endswith("data_received was called after eof_received")
+
+
+# The factory's books
+
+
+class Leaking(Factory):
+    def closed(self, connection: Connection) -> None:
+        """Forget to take it out."""
+
+
+class Forgetting(Factory):
+    def opened(self, connection: Connection) -> None:
+        super().opened(connection)
+        if len(self.connections) == 2:
+            del self._monitor.open[connection]
+
+
+class Miscounting(Factory):
+    def statistics(self) -> Statistics:
+        counted = super().statistics()
+        return replace(counted, accepted=counted.accepted + (counted.open == 2))
+
+
+class Hiding(Factory):
+    """Says that who has ended had not."""
+
+    def statistics(self) -> Statistics:
+        counted = super().statistics()
+        closed = sum(counted.closed.values())
+        return replace(counted, closed={}, opening=counted.opening + closed)
+
+
+class NotBuffering(Factory):
+    def output_waits(self, change: int, limit: int) -> None:
+        """Forget what waits."""
+
+
+class TooMuch(Factory):
+    def output_waits(self, change: int, limit: int) -> None:
+        self._buffered += change
+
+
+class ReadsOn(LineEcho):
+    auto_pause = False
+
+
+class UnlimitedFactory(BrokenFactory):
+    kind = Unlimited
+    makes = ReadsOn
+
+
+BOOKS: list[tuple[type[Factory], dict[str, Any], str]] = [
+    (Leaking, {}, "are open"),
+    (Forgetting, {}, "are open"),
+    (Miscounting, {}, "accepted is not opening + open + closed"),
+    (Hiding, {}, "have not ended"),
+    (NotBuffering, {}, "bytes wait to be sent"),
+    (TooMuch, {"max_buffered_total": 4}, "max_buffered_total is 4"),
+    (UnlimitedFactory, {"max_buffered": 4, "high_water": 4, "low_water": 4}, "max_buffered is 4"),
+]
+
+
+@pytest.mark.parametrize(("factory", "options", "problem"), BOOKS)
+def test_the_books_of_a_factory_are_checked(
+    factory: type[Factory], options: dict[str, Any], problem: str
+) -> None:
+    error = failure_of(machine_of(factory, **options))
+    assert isinstance(error, AssertionError)
+    assert problem in str(error)
+
+
+# Errors
+
+
+class Failing(EchoMachine):
+    messages = st.sampled_from([b"one\r\n", b"fail\r\n"])
+
+
+SHRINKING = settings(
+    derandomize=True,
+    deadline=None,
+    max_examples=100,
+    stateful_step_count=20,
+    phases=[Phase.generate, Phase.shrink],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def test_an_error_in_a_callback_comes_out_as_it_is_with_what_has_happened() -> None:
+    error = failure_of(Failing, SHRINKING)
+    assert isinstance(error, ZeroDivisionError)
+    assert str(error) == "as it was told"
+    _, *lines = "\n".join(error.__notes__).splitlines()
+    assert lines == [
+        "state = Failing()",
+        "peers_0 = state.connect()",
+        "state.send(peer=peers_0, pieces=[b'fail\\r\\n'])",
+        "state.teardown()",
+        "what has happened (< received, > sent):",
+        "     0.000   peers_0 connects",
+        "     0.000   peers_0 < b'fail\\r\\n'",
+        "     0.000   ZeroDivisionError was raised",
+    ]
+
+
+class FailsAtTheEnd(LineEcho):
+    def connection_lost(self, reason: ConnectionClosed) -> None:
+        raise ZeroDivisionError
+
+
+def test_an_error_at_the_end_of_all_is_found() -> None:
+    class Ending(EchoMachine):
+        leave_out = ("send_eof", "reset", "start_drain", "pass_time", "pass_deadline")
+
+        def make_factory(self) -> Factory:
+            return Factory(FailsAtTheEnd)
+
+    assert isinstance(failure_of(Ending), ZeroDivisionError)
+
+
+@pytest.mark.parametrize("place", ["on_connected", "on_sent", "on_lost", "check"])
+def test_what_a_hook_raises_is_not_hidden_by_errors_of_the_end(place: str) -> None:
+    def fail(*_: Any) -> None:
+        raise LookupError(place)
+
+    machine = EchoMachine()
+    peer = connected(machine)
+    peer.protocol.connection_lost = lambda _: 1 / 0
+    other = connected(machine)
+    setattr(machine, place, fail)
+    steps = {"on_connected": machine.connect, "on_lost": partial(machine.reset, other)}
+    with pytest.raises(LookupError, match=place):
+        steps.get(place, partial(machine.send, peer, [b"one\r\n"]))()
+    machine.teardown()
+    assert len(machine.factory.connections) == 0
+
+
+def test_what_an_invariant_raises_comes_with_what_has_happened() -> None:
+    class Model(EchoMachine):
+        @invariant()
+        def nobody_says_anything(self) -> None:
+            assert all(peer.received == b"" for peer in self.live)
+
+    error = failure_of(Model, SHRINKING)
+    assert isinstance(error, AssertionError)
+    assert "     0.000   peers_0 > b'one\\r\\n'" in "\n".join(error.__notes__).splitlines()
+
+
+def test_what_has_gone_wrong_ends_all_and_is_not_checked_any_more() -> None:
+    machine = Failing()
+    peer, other = connected(machine), connected(machine)
+    with pytest.raises(ZeroDivisionError):
+        machine.send(peer, [b"fail\r\n"])
+    checks = machine.checks
+    machine.teardown()
+    assert other.lost
+    assert machine.checks == checks
+    assert len(machine.factory.connections) == 0
