@@ -36,9 +36,9 @@ from trioproto.sansio.addresses import Address, address_from_sockaddr
 from trioproto.testing import (
     Harness,
     MemoryStream,
+    Pipe,
     PlainMemoryStream,
     conformance,
-    memory_stream_pair,
 )
 from trioproto.testing.conformance import (
     MORE_THAN_FITS,
@@ -49,6 +49,7 @@ from trioproto.testing.conformance import (
     Service,
 )
 from trioproto.testing.conformance.service import UNMARKED, Connecting, Serving, patience
+from trioproto.testing.memory import ends_of
 
 # Of the contract, what the tests beside these import together with the drivers.
 __all__ = [
@@ -573,7 +574,8 @@ class SocketPeer(Peer):
 
 def memory_pair(service: Service) -> tuple[MemoryPeer, PlainMemoryStream]:
     capacity = SMALL if service.small_buffers else ROOMY
-    ours, stream = memory_stream_pair(capacity=capacity, half_close=service.half_close)
+    to_server, to_client = Pipe(capacity=ROOMY), Pipe(capacity=capacity)
+    ours, stream = ends_of(to_server, to_client, half_close=service.half_close)
     return MemoryPeer(ours, stream), stream
 
 

@@ -413,7 +413,7 @@ class TestOneStream:
     """``run_protocol`` and ``factory.handle``, with ``tls=``."""
 
     @pytest.fixture
-    def ends(self) -> tuple[Peer, MemoryStream]:
+    async def ends(self) -> tuple[Peer, MemoryStream]:
         ours, stream = memory_stream_pair(capacity=MIB)
         return MemoryPeer(ours, stream), stream
 

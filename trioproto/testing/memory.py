@@ -305,8 +305,21 @@ def memory_stream_pair(
     if capacity is not None and capacity < 1:
         raise ValueError(f"capacity must be at least 1 byte, not {capacity}")
     now = trio.current_time()
-    up = Way(Pipe(to_server, capacity=capacity, now=now))
-    down = Way(Pipe(to_client, capacity=capacity, now=now))
+    to = Pipe(to_server, capacity=capacity, now=now)
+    back = Pipe(to_client, capacity=capacity, now=now)
+    return ends_of(to, back, half_close=half_close, peer=peer, local=local)
+
+
+def ends_of(
+    to_server: Pipe,
+    to_client: Pipe,
+    *,
+    half_close: bool = True,
+    peer: Address = MEMORY,
+    local: Address = MEMORY,
+) -> tuple[MemoryStream, PlainMemoryStream]:
+    """Make the two ends of two pipes: the client's, and the server's."""
+    up, down = Way(to_server), Way(to_client)
     up.back, down.back = down, up
     kind = MemoryStream if half_close else PlainMemoryStream
     return MemoryStream(down, up, peer, local), kind(up, down, local, peer)
