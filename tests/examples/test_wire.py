@@ -22,7 +22,6 @@ from examples.discard import DiscardFactory
 from examples.time import TimeFactory
 from tests.behaviour.drivers import ASYNC, PLAIN, SERVED, connecting, serving
 from tests.behaviour.peers import Peer
-from tests.behaviour.pipes import Pipe, PipeStream
 from tests.examples.running import Caller, example
 from trioproto.errors import (
     ConnectionClosed,
@@ -31,7 +30,7 @@ from trioproto.errors import (
     IdleTimeout,
     WriteTimeout,
 )
-from trioproto.testing import Harness
+from trioproto.testing import Harness, memory_stream_pair
 
 # Discard
 
@@ -262,17 +261,15 @@ async def test_chargen_throws_away_what_comes_also_while_it_waits(driver: str) -
 async def test_chargen_hears_a_peer_that_has_stopped_to_read() -> None:
     """Whoever of its tasks was sending over a stream when the peer stopped."""
     for _ in range(10):
-        incoming, outgoing = Pipe(1000), Pipe(20_000)
-        stream = PipeStream(incoming, outgoing)
+        ours, stream = memory_stream_pair(capacity=20_000)
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(trioproto.run_protocol, Chargen(), stream)
                 for _ in range(300):
-                    await incoming.put(b"talk")
-                    outgoing.take()
-                await incoming.put(bytes(100_000))
-                incoming.change(broken=True)
-                outgoing.change(broken=True)
+                    await ours.send_all(b"talk")
+                    await ours.receive_some()
+                await ours.send_all(bytes(100_000))
+                ours.reset()
 
 
 @pytest.mark.parametrize("driver", ASYNC)
