@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
@@ -404,23 +404,31 @@ async def test_a_group_of_the_blocks_stays_a_group() -> None:
 async def test_a_block_can_be_cancelled_at_any_time(tls: Any) -> None:
     """At each checkpoint of opening, connecting, and the end; nothing is left, whenever it was."""
     nurseries = trio.lowlevel.current_task().child_nurseries
-    for count in range(60):
+    for steps in range(1000):
         factory = NotesFactory()
-        with trio.CancelScope() as scope:
-            instrument = CancelsAfter(scope, count)
-            trio.lowlevel.add_instrument(instrument)
-            try:
-                async with connected(factory, tls=tls) as stream:
-                    await stream.send_all(b"x")
-            finally:
-                trio.lowlevel.remove_instrument(instrument)
+        scope = trio.CancelScope()
+        with scope, cancelling(scope, steps):
+            async with connected(factory, tls=tls) as stream:
+                await stream.send_all(b"x")
         check_books(factory)
         assert factory.settings.callback_errors == "log"
         assert factory.statistics().open == factory.statistics().opening == 0
         assert trio.lowlevel.current_task().child_nurseries == nurseries
-        if not scope.cancelled_caught:
-            break
-    assert not scope.cancelled_caught or tls
+        if not scope.cancel_called:
+            assert steps > 10
+            return
+    raise AssertionError("it never ends by itself")
+
+
+@contextmanager
+def cancelling(scope: trio.CancelScope, steps: int) -> Iterator[None]:
+    """Cancel *scope* after the current task has run so many times."""
+    instrument = CancelsAfter(scope, steps)
+    trio.lowlevel.add_instrument(instrument)
+    try:
+        yield
+    finally:
+        trio.lowlevel.remove_instrument(instrument)
 
 
 class CancelsAfter(trio.abc.Instrument):
