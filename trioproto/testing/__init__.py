@@ -11,6 +11,7 @@ from trioproto.testing.harness import Harness
 from trioproto.testing.held import LeftOverError
 from trioproto.testing.link import Link, LinkEnd
 from trioproto.testing.memory import MemoryStream, PlainMemoryStream, memory_stream_pair
+from trioproto.testing.memory_client import MemoryClientEndpoint
 from trioproto.testing.memory_listener import MemoryListener, open_memory_listener
 from trioproto.testing.memory_server import MemoryServer
 from trioproto.testing.partitions import VerificationFailed
@@ -27,6 +28,7 @@ __all__ = [
     "LeftOverError",
     "Link",
     "LinkEnd",
+    "MemoryClientEndpoint",
     "MemoryListener",
     "MemoryServer",
     "MemoryStream",
