@@ -6,7 +6,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from examples.chargen import ChargenFactory
 from trioproto.errors import WriteTimeout
-from trioproto.testing import Faults, ScriptedPeer, connected
+from trioproto.testing import Faults, ScriptedPeer, connected, serving
 
 
 def pattern(count: int) -> bytes:
@@ -38,7 +38,15 @@ async def test_what_waits_for_a_slow_reader_is_bounded(high_water: int) -> None:
     assert received == pattern(len(received))
 
 
-async def test_who_reads_nothing_is_heard_and_may_end(autojump_clock: MockClock) -> None:
+async def test_who_only_listens_may_do_so_for_hours(autojump_clock: MockClock) -> None:
+    async with connected(ChargenFactory()) as stream:
+        p = ScriptedPeer(stream)
+        while trio.current_time() < 3600:
+            await p.expect_exactly(100_000)
+            await trio.sleep(20)
+
+
+async def test_who_does_not_read_is_heard_and_may_end(autojump_clock: MockClock) -> None:
     async with connected(ChargenFactory(), capacity=1000) as stream:
         await stream.send_all(bytes(100_000))
         await stream.send_eof()
@@ -55,3 +63,16 @@ async def test_who_reads_nothing_is_given_up(autojump_clock: MockClock) -> None:
         with trio.fail_after(3600):
             assert type(await protocol.transport.wait_closed()) is WriteTimeout
         assert trio.current_time() == factory.settings.write_timeout
+
+
+async def test_a_drain_does_not_wait_for_who_reads_nothing(autojump_clock: MockClock) -> None:
+    async with serving(ChargenFactory(), capacity=1000) as server:
+        stuck, reader = await server.connect(), await server.connect()
+        begin = await reader.receive_some()
+        server.server.stop()
+        rest = b"".join([data async for data in reader])
+        assert begin + rest == pattern(len(begin + rest))
+        await reader.aclose()
+        await server.server.drain()
+        assert trio.current_time() < 30
+        assert stuck.unread
