@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO, Self, cast
 
@@ -77,6 +78,13 @@ def running(*command: str) -> Iterator[Program]:
         yield program
     finally:
         program.discard()
+
+
+@cache
+def help_of(name: str) -> tuple[int, str, str]:
+    """What an example says to ``--help``: its status, its output, and its errors."""
+    with running(sys.executable, "-m", f"examples.{name}", "--help") as program:
+        return program.finish()
 
 
 class Example(Program):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.running import REPOSITORY, Caller, Example, example, running
+from tests.examples.running import REPOSITORY, Caller, Example, example, help_of, running
 
 NAMES = [
     "echo", "qotd", "limited_echo", "answer", "logfile", "chat",
@@ -221,8 +221,7 @@ def test_a_signal_ends_it_well(name: str, number: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_help_says_what_it_does(name: str) -> None:
     """`--help` shows the module's own words, `--listen` and its default."""
-    with running(sys.executable, "-m", f"examples.{name}", "--help") as program:
-        status, out, err = program.finish()
+    status, out, err = help_of(name)
     assert (status, err) == (0, "")
     assert out.startswith(f"usage: python -m examples.{name}")
     words = (REPOSITORY / "examples" / f"{name}.py").read_text(encoding="utf-8").split('"""')[1]

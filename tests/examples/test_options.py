@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.examples.running import Caller, example, running
+from tests.examples.running import Caller, example, help_of, running
 from tests.examples.test_examples import NAMES
 
 SHARED = ["--max-connections", "--per-peer", "--idle-timeout", "--drain", "--listen"]
@@ -18,8 +18,7 @@ SHARED = ["--max-connections", "--per-peer", "--idle-timeout", "--drain", "--lis
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_example_has_them(name: str) -> None:
-    with running(sys.executable, "-m", f"examples.{name}", "--help") as program:
-        status, out, _ = program.finish()
+    status, out, _ = help_of(name)
     assert status == 0
     assert [option for option in SHARED if option not in out] == []
 

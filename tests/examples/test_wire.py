@@ -331,10 +331,10 @@ async def test_chargen_goes_on_for_a_peer_that_only_reads(
     driver: str, mock_clock: MockClock
 ) -> None:
     """For hours, with never a byte from it."""
-    async with connecting(driver, ChargenFactory()) as peer:
+    async with connecting(driver, ChargenFactory(), small_buffers=True) as peer:
         received = b""
         for _ in range(20):
-            received += await receive(peer, 2_000_000)
+            received += await receive(peer, 200_000)
             mock_clock.jump(20)
         assert received == pattern(len(received))
 
