@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -50,16 +51,26 @@ def pytest_report_to_serializable() -> Generator[None, Report, Report]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the programs that tests run keep what Python compiles, where that leaves no traces.
+    if config.getoption("dist", "no") == "no":  # the tests are run by this process
+        _keep_what_is_compiled(config)
+        _hear_control_c()
+
+
+def _keep_what_is_compiled(config: pytest.Config) -> None:
+    """Let programs that tests run keep what Python compiles, where that leaves no traces.
 
     Without it each of them would compile the whole package.
     """
-    distributes = config.getoption("dist", "no") != "no"
-    if os.environ.get("PYTHONDONTWRITEBYTECODE") and not distributes:
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
         folder = tempfile.TemporaryDirectory(prefix="trioproto-tests-")
         config.add_cleanup(folder.cleanup)
-        del os.environ["PYTHONDONTWRITEBYTECODE"]
         os.environ["PYTHONPYCACHEPREFIX"] = folder.name
+
+
+def _hear_control_c() -> None:
+    """A shell has what it runs in the background ignore it, and the tests of it with that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
