@@ -93,7 +93,7 @@ class HarnessService(Service):
     async def serve(self) -> AsyncIterator[None]:
         yield
 
-    async def _connect(self) -> Peer:
+    async def new_peer(self) -> Peer:
         window = SMALL if self.small_buffers else None
         harness = Harness(self.factory, settings=self.factory.settings, window=window)
         peer = HarnessPeer(self, harness, window)
@@ -317,7 +317,7 @@ class MemoryService(HandleService):
     name = "memory"
     features = LOOP_FEATURES | {Feature.HALF_CLOSE_IS_OPTIONAL}
 
-    async def _connect(self) -> Peer:
+    async def new_peer(self) -> Peer:
         peer, stream = pipe_pair(self)
         self.handle(stream)
         return peer
@@ -331,15 +331,15 @@ class TLSMemoryService(MemoryService):
         super().__init__(factory, small_buffers=small_buffers, half_close=half_close)
         self.tls = server_context()
 
-    async def _connect(self) -> Peer:
-        return await over_tls(self, await super()._connect())
+    async def new_peer(self) -> Peer:
+        return await over_tls(self, await super().new_peer())
 
 
 class StreamService(HandleService):
     name = "stream"
     features = LOOP_FEATURES | SOCKET_FEATURES
 
-    async def _connect(self) -> Peer:
+    async def new_peer(self) -> Peer:
         sizes = SMALL if self.small_buffers else None
         client, server = tcp_pair(sizes)
         self.handle(trio.SocketStream(trio.socket.from_stdlib_socket(server)))
@@ -397,7 +397,7 @@ class ListenerService(ServerService):
         self.listener = QueueListener()
         return self.listener
 
-    async def _connect(self) -> Peer:
+    async def new_peer(self) -> Peer:
         peer, stream = pipe_pair(self)
         self.listener.offer(stream)
         return peer
@@ -412,7 +412,7 @@ class PollService(ServerService):
             return small_listener()
         return "tcp:0:interface=127.0.0.1"
 
-    async def _connect(self) -> Peer:
+    async def new_peer(self) -> Peer:
         (address,) = self.server.addresses
         assert isinstance(address, TCPAddress)
         client = small_socket() if self.small_buffers else socket.socket()
@@ -427,8 +427,8 @@ class TLSService(PollService):
     def endpoint(self) -> Any:
         return OverTLS(super().endpoint())
 
-    async def _connect(self) -> Peer:
-        return await over_tls(self, await super()._connect())
+    async def new_peer(self) -> Peer:
+        return await over_tls(self, await super().new_peer())
 
 
 class OverTLS(ServerEndpoint):
