@@ -16,17 +16,16 @@ from tests.behaviour.drivers import (
     ServerService,
     Serving,
     SocketPeer,
-    pipe_pair,
+    memory_pair,
     serving,
 )
-from tests.behaviour.pipes import PlainPipeStream
 from tests.behaviour.recorder import Recorder
 from trioproto import Factory, Protocol
 from trioproto.errors import (
     ConnectionAborted,
     ConnectionLost,
 )
-from trioproto.testing import Harness
+from trioproto.testing import Harness, PlainMemoryStream
 
 
 class Sequence(Factory[Recorder]):
@@ -144,7 +143,7 @@ async def test_a_reset_in_the_tick_of_a_drain_cancels_a_callback_at_once(
         assert type(protocol.reason) is ConnectionLost
 
 
-class Odd(PlainPipeStream):
+class Odd(PlainMemoryStream):
     """Raises what no stream should."""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
@@ -158,8 +157,8 @@ async def test_what_no_stream_should_raise_ends_that_connection_only_and_is_logg
     odd, other = Recorder(), Recorder()
     async with serving("listener", Sequence(odd, other)) as service:
         assert isinstance(service, ListenerService)
-        peer, stream = pipe_pair(service)
-        service.listener.offer(Odd(stream.incoming, stream.outgoing))
+        peer, stream = memory_pair(service)
+        service.listener.offer(Odd(stream._incoming, stream._outgoing, stream.local, stream.peer))
         await service.settle()
         await service.connect()
         await peer.send(b"go")

@@ -12,6 +12,7 @@ from trioproto.testing.held import LeftOverError
 from trioproto.testing.layers import LayerCase, verify_layer, verify_layer_pair
 from trioproto.testing.link import Link, LinkEnd
 from trioproto.testing.memory import MemoryStream, PlainMemoryStream, memory_stream_pair
+from trioproto.testing.memory_client import MemoryClientEndpoint
 from trioproto.testing.memory_listener import MemoryListener, open_memory_listener
 from trioproto.testing.partitions import VerificationFailed
 from trioproto.testing.pipe import Pipe
@@ -32,6 +33,7 @@ __all__ = [
     "LeftOverError",
     "Link",
     "LinkEnd",
+    "MemoryClientEndpoint",
     "MemoryListener",
     "MemoryServer",
     "MemoryStream",
