@@ -1,7 +1,7 @@
-"""What the behaviour suite needs of a driver, and the same for each of them.
+"""Our drivers, as ``trioproto.testing.conformance`` needs them: a service for each.
 
-A *service* runs one factory; a *peer* is the other end of one of its
-connections, and stalls simply by not reading. The drivers:
+All of them run its suite, in ``test_conformance.py``. What else is in this folder
+looks into them, or needs a certain one. The drivers:
 
 - ``harness``: the pure connection, with no event loop; no async user code.
 - ``memory``: ``factory.handle`` over a stream in memory.
