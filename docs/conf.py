@@ -54,8 +54,10 @@ nitpick_ignore_regex = [
     ),
     ("py:.*", r"(.*\.)?(Ended|FrameT|OnTooLong|SearchStrategy|TimeoutName|TLSContext|Width)"),
     ("py:.*", r"(.*\.)?(CollectorRegistry|Meter|Source)"),
-    ("py:class", r"Awaitable|Callable|Iterable|SSLContext|pathlib\.Path"),
-    ("py:exc", r"ClosedResourceError"),
+    ("py:class", r"AbstractAsyncContextManager|Awaitable|Callable|Iterable|SSLContext"),
+    ("py:class", r"pathlib\.Path"),
+    ("py:class", r"(.*\.)?(S|Servable|TLSContexts|TLSStream)"),
+    ("py:exc", r"(Broken|Busy|Closed)ResourceError|WouldBlock"),
     ("py:class", r"trioproto\.factory\.Connections"),
 ]
 # Where users import from.
@@ -80,6 +82,13 @@ NOT_MADE_BY_USERS = {
     "trioproto.Statistics",
     "trioproto.ConnectionInfo",
     "trioproto.Subscription",
+    "trioproto.testing.LeftOverError",
+    "trioproto.testing.MemoryListener",
+    "trioproto.testing.MemoryServer",
+    "trioproto.testing.MemoryStream",
+    "trioproto.testing.PlainMemoryStream",
+    "trioproto.testing.ServeFactory",
+    "trioproto.testing.SocketServer",
 }
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import trio
 import trio.testing
 
-from tests.behaviour.pipes import Pipe, PipeStream, PlainPipeStream, QueueListener
+from tests.behaviour.listeners import QueueListener
 from tests.behaviour.tls_peers import TLSPeer, server_context
 from trioproto import Factory, Protocol, Server, TCPAddress, serve
 from trioproto.endpoints import Bound, ServerEndpoint, parse_endpoint
@@ -33,7 +33,13 @@ from trioproto.errors import CallbackError
 from trioproto.layers.opening import Opening
 from trioproto.layers.tls import TLSLayer
 from trioproto.sansio.addresses import Address, address_from_sockaddr
-from trioproto.testing import Harness, conformance
+from trioproto.testing import (
+    Harness,
+    MemoryStream,
+    Pipe,
+    PlainMemoryStream,
+    conformance,
+)
 from trioproto.testing.conformance import (
     MORE_THAN_FITS,
     SMALL,
@@ -43,6 +49,7 @@ from trioproto.testing.conformance import (
     Service,
 )
 from trioproto.testing.conformance.service import UNMARKED, Connecting, Serving, patience
+from trioproto.testing.memory import ends_of
 
 # Of the contract, what the tests beside these import together with the drivers.
 __all__ = [
@@ -318,7 +325,7 @@ class MemoryService(HandleService):
     features = LOOP_FEATURES | {Feature.HALF_CLOSE_IS_OPTIONAL}
 
     async def _connect(self) -> Peer:
-        peer, stream = pipe_pair(self)
+        peer, stream = memory_pair(self)
         self.handle(stream)
         return peer
 
@@ -398,7 +405,7 @@ class ListenerService(ServerService):
         return self.listener
 
     async def _connect(self) -> Peer:
-        peer, stream = pipe_pair(self)
+        peer, stream = memory_pair(self)
         self.listener.offer(stream)
         return peer
 
@@ -455,33 +462,37 @@ async def over_tls(service: Service, below: Peer) -> Peer:
 
 
 class MemoryPeer(Peer):
-    def __init__(self, to_server: Pipe, from_server: Pipe, stream: PlainPipeStream) -> None:
-        self.to_server = to_server
-        self.from_server = from_server
+    """The client's end of a memory stream; ``stream`` is the server's."""
+
+    def __init__(self, ours: MemoryStream, stream: PlainMemoryStream) -> None:
+        self.ours = ours
         self.stream = stream
 
     async def send(self, data: bytes) -> None:
-        await self.to_server.put(data)
+        await self.ours.send_all(data)
 
     async def send_eof(self) -> None:
-        self.to_server.change(ended=True)
+        with suppress(trio.BrokenResourceError):
+            await self.ours.send_eof()
 
     async def reset(self) -> None:
-        self.to_server.change(broken=True)
-        self.from_server.change(broken=True)
+        self.ours.reset()
 
     async def aclose(self) -> None:
-        self.to_server.change(ended=True)
-        self.from_server.change(reader_closed=True)
+        await self.ours.aclose()
 
     async def receive_some(self) -> bytes:
         try:
-            return await self.from_server.get(None)
+            return await self.ours.receive_some()
         except trio.BrokenResourceError:
             raise PeerWasReset from None
 
     def take(self) -> bytes:
-        return self.from_server.take()
+        received = bytearray()
+        with suppress(trio.WouldBlock, trio.BrokenResourceError):
+            while more := self.ours.receive_nowait():
+                received += more
+        return bytes(received)
 
 
 @contextmanager
@@ -561,12 +572,11 @@ class SocketPeer(Peer):
         return bytes(received)
 
 
-def pipe_pair(service: Service) -> tuple[MemoryPeer, PlainPipeStream]:
+def memory_pair(service: Service) -> tuple[MemoryPeer, PlainMemoryStream]:
     capacity = SMALL if service.small_buffers else ROOMY
-    to_server, from_server = Pipe(ROOMY), Pipe(capacity)
-    kind = PipeStream if service.half_close else PlainPipeStream
-    stream = kind(to_server, from_server)
-    return MemoryPeer(to_server, from_server, stream), stream
+    to_server, to_client = Pipe(capacity=ROOMY), Pipe(capacity=capacity)
+    ours, stream = ends_of(to_server, to_client, half_close=service.half_close)
+    return MemoryPeer(ours, stream), stream
 
 
 def small_socket() -> socket.socket:

@@ -16,8 +16,8 @@ from tests.behaviour.drivers import (
     PollService,
     Serving,
     TLSMemoryService,
+    memory_pair,
     over_tls,
-    pipe_pair,
 )
 from tests.behaviour.peers import Peer
 from tests.behaviour.recorder import Recorder
@@ -224,7 +224,7 @@ async def test_a_total_rate_set_in_the_handshake_counts_after_it(
     factory = Factory(lambda: protocol)
     async with serving(factory) as service:
         assert isinstance(service, TLSMemoryService)
-        below, stream = pipe_pair(service)
+        below, stream = memory_pair(service)
         service.handle(stream)
         await service.settle()
         factory.configure(send_rate_total=RATE)

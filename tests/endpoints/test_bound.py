@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.behaviour.pipes import QueueListener
+from tests.behaviour.listeners import QueueListener
 from tests.endpoints.sockets import descriptors, dial_unix
 from tests.serving.conversations import LOOPBACK, Counting, Echo, Greeter, Holds, dial, settle
 from tests.serving.test_listeners import offer

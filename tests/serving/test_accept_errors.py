@@ -16,8 +16,8 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import SocketPeer
+from tests.behaviour.listeners import QueueListener
 from tests.behaviour.peers import PeerWasReset
-from tests.behaviour.pipes import QueueListener
 from tests.serving.conversations import LOOPBACK, Counting, Greeter, dial, settle
 from tests.serving.test_listeners import offer
 from tests.tls.over_wire import open_descriptors

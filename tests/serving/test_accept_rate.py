@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import SocketPeer
-from tests.behaviour.pipes import QueueListener
+from tests.behaviour.listeners import QueueListener
 from tests.serving.conversations import LOOPBACK, Greeter, dial, settle
 from tests.serving.limited import REFUSAL, admission_of, check_at_rest, ends
 from tests.serving.test_listeners import offer

@@ -12,7 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import MemoryPeer, OverTLS
-from tests.behaviour.pipes import QueueListener
+from tests.behaviour.listeners import QueueListener
 from tests.serving.conversations import LOOPBACK, Greeter, dial, dialled
 from tests.serving.limited import TriesLater, check_at_rest
 from tests.serving.test_listeners import offer

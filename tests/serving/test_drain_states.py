@@ -11,8 +11,8 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import MORE_THAN_FITS, OverTLS, SocketPeer, small_listener
+from tests.behaviour.listeners import QueueListener
 from tests.behaviour.peers import PeerWasReset
-from tests.behaviour.pipes import QueueListener
 from tests.serving.conversations import LOOPBACK, Greeter, Holds, dial, outcome, settle
 from tests.serving.test_listeners import offer
 from tests.tls.client_side import Client

@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import MORE_THAN_FITS, SocketPeer, small_listener
-from tests.behaviour.pipes import QueueListener
+from tests.behaviour.listeners import QueueListener
 from tests.serving.conversations import LOOPBACK, Echo, Greeter, dial, outcome, settle
 from tests.serving.test_listeners import offer
 from trioproto import Factory, Protocol, open_server, serve
@@ -100,7 +100,7 @@ async def test_over_a_ready_made_listener_one_stream_waits_unread_and_unbuilt() 
         await settle()
         assert listener.accepted <= 2
         assert factory.built == 1
-        assert bytes(second.to_server.data) == b"unread"
+        assert second.ours.unread_by_peer == len(b"unread")
         for peer, after in ((first, second), (second, third)):
             await peer.aclose()
             await after.receive_exactly(5)

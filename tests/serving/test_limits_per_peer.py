@@ -10,8 +10,8 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import SocketPeer
+from tests.behaviour.listeners import QueueListener
 from tests.behaviour.peers import Peer
-from tests.behaviour.pipes import QueueListener
 from tests.endpoints.sockets import dial_unix
 from tests.serving.conversations import LOOPBACK, Greeter, dial, settle
 from tests.serving.limited import (

@@ -10,14 +10,15 @@ import pytest
 import trio
 
 from tests.behaviour.drivers import MemoryPeer, small_listener
-from tests.behaviour.pipes import Pipe, PipeStream, QueueListener
+from tests.behaviour.listeners import QueueListener
 from tests.serving.conversations import LOOPBACK, Echo, Greeter, dial, settle
 from trioproto import Factory, Protocol, TCPAddress, open_server, run_protocol
 from trioproto.errors import ConnectionDone, ServerCancelled
+from trioproto.testing import MemoryStream, memory_stream_pair
 
 
 def offer(listener: QueueListener) -> MemoryPeer:
-    peer, stream = pipe_pair()
+    peer, stream = memory_pair()
     listener.offer(stream)
     return peer
 
@@ -121,16 +122,15 @@ async def test_many_connections_are_accepted_at_once() -> None:
 # One stream at a time
 
 
-def pipe_pair() -> tuple[MemoryPeer, PipeStream]:
-    to_server, from_server = Pipe(1 << 16), Pipe(1 << 16)
-    stream = PipeStream(to_server, from_server)
-    return MemoryPeer(to_server, from_server, stream), stream
+def memory_pair() -> tuple[MemoryPeer, MemoryStream]:
+    ours, stream = memory_stream_pair()
+    return MemoryPeer(ours, stream), stream
 
 
 async def test_run_protocol_serves_one_stream_and_returns_the_reason() -> None:
     protocol = Echo()
     reasons: list[object] = []
-    peer, stream = pipe_pair()
+    peer, stream = memory_pair()
 
     async def run() -> None:
         reasons.append(await run_protocol(protocol, stream))
@@ -173,7 +173,7 @@ async def test_run_protocol_is_cancelled_as_anything_is() -> None:
         def connection_lost(self, reason: object) -> None:
             reasons.append(reason)
 
-    _, stream = pipe_pair()
+    _, stream = memory_pair()
     with trio.CancelScope() as scope:
         scope.cancel()
         await run_protocol(Notes(), stream)
@@ -184,7 +184,7 @@ async def test_run_protocol_is_cancelled_as_anything_is() -> None:
 
 async def test_handle_serves_a_plain_factory_outside_of_any_scope() -> None:
     factory = Factory(Echo)
-    peer, stream = pipe_pair()
+    peer, stream = memory_pair()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(factory.handle, stream)
         await peer.send(b"hi")

@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import MORE_THAN_FITS, OverTLS, SocketPeer, small_listener
-from tests.behaviour.pipes import QueueListener
+from tests.behaviour.listeners import QueueListener
 from tests.serving.conversations import LOOPBACK, Greeter, dial, settle
 from tests.serving.limited import (
     REFUSAL,

@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import MORE_THAN_FITS, small_listener
-from tests.behaviour.pipes import QueueListener
+from tests.behaviour.listeners import QueueListener
 from tests.serving.conversations import (
     LOOPBACK,
     Counting,

@@ -12,11 +12,11 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import OverTLS, SocketPeer
+from tests.behaviour.listeners import QueueListener
 from tests.behaviour.peers import Peer
-from tests.behaviour.pipes import PipeStream, QueueListener
 from tests.endpoints.sockets import dial_unix
 from tests.serving.conversations import LOOPBACK, Greeter, Holds, dial, listens, outcome, settle
-from tests.serving.test_listeners import offer, pipe_pair
+from tests.serving.test_listeners import memory_pair, offer
 from tests.tls.over_wire import Speaker
 from trioproto import Factory, Server, open_server
 from trioproto.events import (
@@ -395,7 +395,7 @@ async def test_over_a_ready_made_listener_at_most_one_stream_waits(
         await trio.sleep(100)
         assert listener.accepted <= 1
         assert factory.came == []
-        assert [bytes(peer.to_server.data) for peer in peers] == [b"unread"] * 3
+        assert [peer.ours.unread_by_peer for peer in peers] == [len(b"unread")] * 3
         server.resume()
         for peer in peers:
             assert await peer.receive_exactly(11) == b"hellounread"
@@ -407,7 +407,7 @@ async def test_a_stream_that_is_handled_waits_as_well(autojump_clock: MockClock,
     factory = Ordered(**MODES[mode])
     async with open_server(factory, LOOPBACK) as server, trio.open_nursery() as nursery:
         server.suspend()
-        peer, stream = pipe_pair()
+        peer, stream = memory_pair()
         nursery.start_soon(factory.handle, stream)
         await trio.sleep(100)
         assert factory.came == []
@@ -424,11 +424,10 @@ async def test_a_stream_that_is_handled_and_waits_is_closed_by_a_stop(
     async with trio.open_nursery() as nursery:
         async with open_server(factory, LOOPBACK) as server:
             server.suspend()
-            peer, stream = pipe_pair()
+            peer, stream = memory_pair()
             nursery.start_soon(factory.handle, stream)
             await settle()
         assert (await peer.receive_all())[0] in (b"", b"hello")
-    assert isinstance(stream, PipeStream)
     assert stream.closed
     assert trio.current_time() < 4
 
@@ -439,7 +438,7 @@ async def test_a_stream_that_is_handled_and_waits_is_closed_if_its_task_is_cance
     factory = Ordered(max_connections=1)
     async with open_server(factory, LOOPBACK) as server:
         server.suspend()
-        _, stream = pipe_pair()
+        _, stream = memory_pair()
         with trio.move_on_after(1):
             await factory.handle(stream)
         assert stream.closed

@@ -12,7 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import OverTLS, SocketPeer
-from tests.behaviour.pipes import QueueListener
+from tests.behaviour.listeners import QueueListener
 from tests.serving.conversations import LOOPBACK, Greeter, Holds, dial, outcome, settle
 from tests.serving.test_listeners import offer
 from tests.tls.over_wire import Speaker

@@ -71,7 +71,7 @@ class Simulation:
         """Go from one deadline to the next."""
         end = self.now + seconds
         self.settle()
-        while (deadline := self.next_deadline()) <= end:
+        while self.now < (deadline := self.next_deadline()) <= end:
             self.now = deadline
             self.settle()
         self.now = end
@@ -347,3 +347,15 @@ class SimulatedService(Service):
         for driver in self.world.drivers:
             driver.step(driver.connection.drain)
         await self.settle()
+
+
+class OneWayDriver(SimulatedDriver):
+    """Has a network that cannot end one side alone."""
+
+    can_write_eof = False
+
+
+class OneWayService(SimulatedService):
+    name = "one_way"
+    features = SimulatedService.features - {Feature.HALF_CLOSE}
+    driver = OneWayDriver

@@ -85,6 +85,15 @@ def test_an_error_in_a_callback_is_what_is_shown_first(output: Output, name: str
     assert "During handling" not in first
 
 
+def test_the_docs_show_what_is_shown(output: Output) -> None:
+    """But for the places and addresses, which are others each time."""
+    changing = r"/\S*/(?=test_it.py)|(?<=test_it.py:)\d+|0x[0-9a-f]+|[ ]+$"
+    example = (USER_TESTS.parent / "callback_error.txt").read_text(encoding="utf-8")
+    shown = output.of("test_callback_fails_while_the_test_receives")
+    stripped = [re.sub(changing, "", text, flags=re.MULTILINE) for text in (example, shown)]
+    assert stripped[0] in stripped[1]
+
+
 def test_where_the_test_has_stopped_is_told_too(output: Output) -> None:
     shown = output.of("test_callback_fails_while_the_test_receives")
     line = USER_TESTS.read_text().splitlines().index("        await stream.receive_some()") + 1

@@ -21,8 +21,8 @@ from tests.behaviour.drivers import (
     Service,
     StreamService,
 )
+from tests.behaviour.listeners import QueueListener
 from tests.behaviour.peers import Peer, PeerWasReset
-from tests.behaviour.pipes import QueueListener
 from tests.behaviour.recorder import Recorder
 from tests.behaviour.tls_peers import server_context
 from tests.tls.client_side import Client

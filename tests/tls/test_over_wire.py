@@ -20,7 +20,6 @@ from tests.behaviour.drivers import (
     serving,
 )
 from tests.behaviour.peers import Peer
-from tests.behaviour.pipes import Pipe, PipeStream, PlainPipeStream
 from tests.behaviour.recorder import Recorder, never
 from tests.tls.client_side import (
     VERSIONS,
@@ -47,6 +46,7 @@ from trioproto.errors import (
     OutboundOverflow,
 )
 from trioproto.framing import LineReceiver
+from trioproto.testing import MemoryStream, memory_stream_pair
 
 MIB = 1 << 20
 
@@ -413,12 +413,11 @@ class TestOneStream:
     """``run_protocol`` and ``factory.handle``, with ``tls=``."""
 
     @pytest.fixture
-    def ends(self) -> tuple[Peer, PlainPipeStream]:
-        to_server, from_server = Pipe(MIB), Pipe(MIB)
-        stream = PipeStream(to_server, from_server)
-        return MemoryPeer(to_server, from_server, stream), stream
+    async def ends(self) -> tuple[Peer, MemoryStream]:
+        ours, stream = memory_stream_pair(capacity=MIB)
+        return MemoryPeer(ours, stream), stream
 
-    async def test_is_served_with_tls(self, ends: tuple[Peer, PlainPipeStream]) -> None:
+    async def test_is_served_with_tls(self, ends: tuple[Peer, MemoryStream]) -> None:
         peer, stream = ends
         protocol = Recorder(data_received=echo)
         reasons: list[ConnectionClosed] = []
@@ -440,7 +439,7 @@ class TestOneStream:
         assert stream.closed
 
     async def test_is_closed_if_the_context_is_for_the_other_side(
-        self, ends: tuple[Peer, PlainPipeStream]
+        self, ends: tuple[Peer, MemoryStream]
     ) -> None:
         peer, stream = ends
         protocol = Recorder()

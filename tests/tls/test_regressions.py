@@ -17,7 +17,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import PLAIN, ServerService, SocketPeer, serving
-from tests.behaviour.pipes import QueueListener
+from tests.behaviour.listeners import QueueListener
 from tests.behaviour.recorder import Recorder
 from tests.behaviour.tls_peers import NAME, authority, client_context, server_context
 from tests.layers.hellos import first_flight

@@ -13,6 +13,7 @@ import trioproto
 from trioproto import Factory, Protocol, Settings
 from trioproto.errors import ConnectionClosed, ConnectionDone
 from trioproto.framing import LineOnlyReceiver, LineReceiver
+from trioproto.testing import Faults, ServeFactory, connected, open_memory_listener, serving
 
 
 class Echo(Protocol):
@@ -127,6 +128,40 @@ async def main() -> None:
 
     async with PickyFactory() as picky:
         await trio.serve_tcp(picky.handle, 0)
+
+
+async def test_in_memory(serve_factory: ServeFactory) -> None:
+    peer = trioproto.TCPAddress("192.0.2.1", 1025)
+    async with connected(Echo, to_server=Faults(reads=(1,)), idle_timeout=5) as stream:
+        await stream.send_eof()
+        print(stream.unread, stream.receive_nowait())
+    async with connected(NotesFactory("notes.txt"), tls=True, peer=peer) as over_tls:
+        print(over_tls.selected_alpn_protocol(), over_tls.transport_stream)
+    async with serving(Factory(Shout), half_close=False) as server:
+        client = await server.connect(peer=peer)
+        await client.send_all(b"x")
+        for shout in server.server.connections:
+            shout.send_line(b"y")
+        print(server.statistics().open)
+    async with serve_factory(Shout, tls=True, server_hostname="localhost") as safe:
+        await (await safe.connect()).transport_stream.aclose()
+    async with serve_factory(Echo, "tcp:0", "unix:socket") as on_sockets:
+        print((await on_sockets.connect(1)).socket)
+    async with serving(Echo, "tcp:0", tls=True) as tls_sockets:
+        print((await tls_sockets.connect()).transport_stream)
+    listener = open_memory_listener(backlog=5, address=peer)
+    async with trioproto.open_server(Factory(Echo), listener):
+        await (await listener.connect()).aclose()
+
+
+class Tunnel:
+    """What a stream may have besides."""
+
+    peer: trioproto.Address = trioproto.UnknownAddress("mole")
+    local: trioproto.Address = trioproto.UnixAddress("/run/tunnel")
+
+
+addressed: trioproto.Addressed = Tunnel()
 
 
 if __name__ == "__main__":

@@ -307,11 +307,13 @@ class StreamDriver(BaseDriver):
         try:
             if isinstance(stream, trio.abc.HalfCloseableStream) and not connection.shut:
                 await stream.send_eof()
+        except _BROKEN:
+            pass  # all was sent before; the next read tells what has happened
         except Exception as exc:
             self._stream_failed(exc)
-        else:
-            if connection.state < State.ENDED:
-                connection.shut_down()
+            return
+        if connection.state < State.ENDED:
+            connection.shut_down()
 
     async def _close(self, *, reset: bool) -> None:
         stream = self._stream

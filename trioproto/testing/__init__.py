@@ -9,8 +9,10 @@ from trioproto.testing.fault_strategies import any_faults, resets, short_writes,
 from trioproto.testing.faults import Faults
 from trioproto.testing.harness import Harness
 from trioproto.testing.held import LeftOverError
+from trioproto.testing.layers import LayerCase, verify_layer, verify_layer_pair
 from trioproto.testing.link import Link, LinkEnd
 from trioproto.testing.memory import MemoryStream, PlainMemoryStream, memory_stream_pair
+from trioproto.testing.memory_client import MemoryClientEndpoint
 from trioproto.testing.memory_listener import MemoryListener, open_memory_listener
 from trioproto.testing.partitions import VerificationFailed
 from trioproto.testing.pipe import Pipe
@@ -27,9 +29,11 @@ __all__ = [
     "Case",
     "Faults",
     "Harness",
+    "LayerCase",
     "LeftOverError",
     "Link",
     "LinkEnd",
+    "MemoryClientEndpoint",
     "MemoryListener",
     "MemoryServer",
     "MemoryStream",
@@ -58,5 +62,7 @@ __all__ = [
     "short_writes",
     "stalls",
     "verify_codec",
+    "verify_layer",
+    "verify_layer_pair",
     "verify_protocol",
 ]

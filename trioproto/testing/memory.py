@@ -49,6 +49,11 @@ class PlainMemoryStream(trio.abc.Stream):
         return f"<{type(self).__name__} {state}{self.local} to {self.peer}>"
 
     @property
+    def closed(self) -> bool:
+        """Whether this end is closed."""
+        return self._closed
+
+    @property
     def unread(self) -> int:
         """Bytes that were sent to us and not received yet, those under way too."""
         return self._incoming.pipe.size
@@ -72,7 +77,7 @@ class PlainMemoryStream(trio.abc.Stream):
         """
         _check_max_bytes(max_bytes)
         if self._receiving:
-            raise trio.BusyResourceError("another task is receiving from this stream")
+            raise _busy("receiving from")
         self._receiving = True
         way = self._incoming
         try:
@@ -88,6 +93,26 @@ class PlainMemoryStream(trio.abc.Stream):
             raise _broken(error) from error
         finally:
             self._receiving = False
+
+    def receive_nowait(self, max_bytes: int | None = None) -> bytes:
+        """Receive what has arrived, without waiting.
+
+        Raises:
+            WouldBlock: nothing has.
+            Exception: as :meth:`receive_some`.
+        """
+        _check_max_bytes(max_bytes)
+        if self._receiving:
+            raise _busy("receiving from")
+        if self._closed:
+            raise _closed()
+        try:
+            data = self._incoming.read(max_bytes, trio.current_time())
+        except ConnectionResetError as error:
+            raise _broken(error) from error
+        if data is None:
+            raise trio.WouldBlock
+        return data
 
     # Sending
 
@@ -148,7 +173,7 @@ class PlainMemoryStream(trio.abc.Stream):
 
     def _begin_to_send(self) -> None:
         if self._sending:
-            raise trio.BusyResourceError("another task is sending to this stream")
+            raise _busy("sending to")
         self._sending = True
 
     def _check_sendable(self) -> float:
@@ -280,8 +305,21 @@ def memory_stream_pair(
     if capacity is not None and capacity < 1:
         raise ValueError(f"capacity must be at least 1 byte, not {capacity}")
     now = trio.current_time()
-    up = Way(Pipe(to_server, capacity=capacity, now=now))
-    down = Way(Pipe(to_client, capacity=capacity, now=now))
+    to = Pipe(to_server, capacity=capacity, now=now)
+    back = Pipe(to_client, capacity=capacity, now=now)
+    return ends_of(to, back, half_close=half_close, peer=peer, local=local)
+
+
+def ends_of(
+    to_server: Pipe,
+    to_client: Pipe,
+    *,
+    half_close: bool = True,
+    peer: Address = MEMORY,
+    local: Address = MEMORY,
+) -> tuple[MemoryStream, PlainMemoryStream]:
+    """Make the two ends of two pipes: the client's, and the server's."""
+    up, down = Way(to_server), Way(to_client)
     up.back, down.back = down, up
     kind = MemoryStream if half_close else PlainMemoryStream
     return MemoryStream(down, up, peer, local), kind(up, down, local, peer)
@@ -298,6 +336,10 @@ def _check_max_bytes(max_bytes: int | None) -> None:
 
 def _closed() -> trio.ClosedResourceError:
     return trio.ClosedResourceError("this end of the memory stream was closed")
+
+
+def _busy(does: str) -> trio.BusyResourceError:
+    return trio.BusyResourceError(f"another task is {does} this stream")
 
 
 def _broken(error: OSError) -> trio.BrokenResourceError:

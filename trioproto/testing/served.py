@@ -155,7 +155,7 @@ class MemoryServer(Served[P, S]):
 
 
 class SocketServer(Served[P, S]):
-    """A factory that is served on real endpoints; see :func:`serving_on`.
+    """A factory that is served on real endpoints; see :func:`serving`.
 
     Attributes:
         factory: the factory.
