@@ -35,7 +35,7 @@ myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
 
 # Not needed to read what our code says of itself.
-autodoc_mock_imports = ["prometheus_client", "opentelemetry", "pytest"]
+autodoc_mock_imports = ["hypothesis", "prometheus_client", "opentelemetry", "pytest"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_google_docstring = True
@@ -72,6 +72,7 @@ PUBLIC = (
     "trioproto.testing.conformance",
     "trioproto.sansio.connection",
     "trioproto.sansio.driver",
+    "trioproto.testing.stateful",
 )
 # Made by the library only: how, is nobody's business.
 NOT_MADE_BY_USERS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -248,7 +248,7 @@ SHRINKING = settings(
     max_examples=100,
     stateful_step_count=20,
     phases=[Phase.generate, Phase.shrink],
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=[HealthCheck.too_slow],
 )
 
 
@@ -294,7 +294,10 @@ def test_what_a_hook_raises_is_not_hidden_by_errors_of_the_end(place: str) -> No
     peer.protocol.connection_lost = lambda _: 1 / 0
     other = connected(machine)
     setattr(machine, place, fail)
-    steps = {"on_connected": machine.connect, "on_lost": partial(machine.reset, other)}
+    steps: dict[str, Callable[[], object]] = {
+        "on_connected": machine.connect,
+        "on_lost": partial(machine.reset, other),
+    }
     with pytest.raises(LookupError, match=place):
         steps.get(place, partial(machine.send, peer, b"one\r\n"))()
     machine.teardown()

@@ -127,8 +127,8 @@ def test_messages_may_come_together(machine: EchoMachine) -> None:
 def test_several_may_come_at_once_as_long_as_there_is_room(machine: EchoMachine) -> None:
     machine.connect_several(2)
     assert names(machine.live) == ["peers_0", "peers_1"]
-    assert names(machine.connect_several(4)) == ["peers_2", "peers_3"]
-    assert len(machine.live) == machine.max_peers
+    machine.connect_several(4)
+    assert names(machine.live) == ["peers_0", "peers_1", "peers_2", "peers_3"]
 
 
 def test_eof_cuts_a_message_off(machine: EchoMachine) -> None:

@@ -146,7 +146,7 @@ class ProtocolMachine(Crowd[F], RuleBasedStateMachine):
     @rule(target=peers, count=st.integers(2, 4))
     def connect_several(self, count: int) -> MultipleResults[Peer]:
         """Several peers connect, or as many as there may be."""
-        came = []
+        came: list[Peer] = []
         while self._has_room and len(came) < count:
             peer = self.connect()
             if not isinstance(peer, Peer):
