@@ -23,10 +23,11 @@ from trioproto.testing.serving import serving
 from trioproto.testing.session_text import SessionError, Step
 from trioproto.testing.sessions import Session, read_sessions
 from trioproto.testing.strategies import chunks, frames
-from trioproto.testing.transcript import Transcript, TranscriptError
+from trioproto.testing.transcript import Entry, Transcript, TranscriptError
 
 __all__ = [
     "Case",
+    "Entry",
     "Faults",
     "Harness",
     "LayerCase",
