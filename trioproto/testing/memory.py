@@ -138,7 +138,9 @@ class PlainMemoryStream(trio.abc.Stream):
                 if self._outgoing.pipe.room == 0:
                     await wait_for(self._outgoing.writer, self._outgoing.breaks_at)
                 else:
-                    await trio.lowlevel.checkpoint()  # less was taken than there was room for
+                    # Less was taken than there was room for: who waits for it sees that.
+                    await trio.lowlevel.checkpoint()
+                    await trio.lowlevel.checkpoint()
         finally:
             self._sending = False
 
