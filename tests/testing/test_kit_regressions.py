@@ -174,3 +174,25 @@ def test_a_way_without_room_for_a_byte_is_refused(capacity: int) -> None:
         Pipe(capacity=capacity)
     with pytest.raises(ValueError, match="at least 1 byte"):
         Link(Protocol(), Protocol(), capacity=capacity)
+
+
+# What a client has sent before the block ends
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        Faults(delays=(30,)),
+        Faults(stalls=((2, 5), (4, 5))),
+        Faults(delays=(3,), stalls=((4, 9),), drop_after=5),
+    ],
+)
+async def test_the_server_still_reads_what_is_long_under_way(
+    autojump_clock: MockClock, faults: Faults
+) -> None:
+    noting = Noting()
+    async with connected(lambda: noting, to_server=faults) as stream:
+        await stream.send_all(b"hello")
+    said = [each for each in noting.heard if isinstance(each, bytes)]
+    assert b"".join(said) == b"hello"
+    assert ("eof" in noting.heard) == (faults.drop_after is None)
