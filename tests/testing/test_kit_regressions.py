@@ -208,3 +208,15 @@ def test_where_much_differs_is_shown_in_bytes() -> None:
     with pytest.raises(TranscriptError) as caught:
         harness.exchange(many + b"good" + many, many + b"bad" + many)
     assert "\n  from byte 5000 on: b'goodxxxxxxxxxxxxxxxx', expected b'badx" in str(caught.value)
+
+
+# What never comes
+
+
+async def test_a_tls_handshake_that_never_ends_fails_and_does_not_hang(
+    autojump_clock: MockClock,
+) -> None:
+    with pytest.raises(trio.BrokenResourceError, match="no TLS handshake in 60 s"):
+        async with connected(Echo, tls=True, to_client=Faults(drop_after=100)):
+            pass
+    assert trio.current_time() >= 60

@@ -41,6 +41,8 @@ TLSStream: TypeAlias = "trio.SSLStream[MemoryStream]"
 
 _TIME_TO_CLOSE = 1.0
 """Seconds for closing the clients' ends, and for the server to read what has arrived then."""
+_TIME_TO_SHAKE_HANDS = 60.0
+"""Seconds for the client's part of a TLS handshake: if the server's end is dropped it never comes."""
 
 
 class Served(ABC, Generic[P, S]):
@@ -94,7 +96,10 @@ class Served(ABC, Generic[P, S]):
             return stream
         over_tls = trio.SSLStream(stream, self._tls[1], server_hostname=self._server_hostname)
         self._streams[-1] = over_tls
-        await over_tls.do_handshake()
+        with trio.move_on_after(_TIME_TO_SHAKE_HANDS) as scope:
+            await over_tls.do_handshake()
+        if scope.cancelled_caught:
+            raise trio.BrokenResourceError(f"no TLS handshake in {_TIME_TO_SHAKE_HANDS:g} s")
         return over_tls
 
 
