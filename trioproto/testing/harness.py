@@ -41,7 +41,8 @@ class Harness(ByHand, Generic[P]):
 
     Args:
         target: a protocol, or a factory that builds it.
-        settings: in place of the factory's.
+        settings: in place of the factory's, ``callback_errors`` too: it is ``"log"``
+            unless they say ``"raise"``. Settings of the factory leave it to the harness.
         peer: the address that the protocol sees.
         window: bytes that the peer takes before it stalls; ``None``: any number.
         layers: what stands between the bytes and the protocol, such as TLS.
