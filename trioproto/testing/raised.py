@@ -39,10 +39,10 @@ def sort_out(raised: BaseException, body: BaseException | None) -> BaseException
         return raised
     leaves = list(_leaves(raised, body))
     errors = [each for each in leaves if each is not body]
-    if any(isinstance(each, trio.Cancelled) for each in leaves):
-        return raised  # which is trio's to split
     for error in errors:
         error.__traceback__ = users_part(error.__traceback__)
+    if any(isinstance(each, trio.Cancelled) for each in leaves):
+        return raised  # which is trio's to split
     error = errors[0] if len(errors) == 1 else BaseExceptionGroup("errors in callbacks", errors)
     if body is None or not any(each is body for each in leaves):
         return error
