@@ -1,10 +1,15 @@
-"""What all tests share: hypothesis profiles, and the watch over the log."""
+"""What all tests share: hypothesis profiles, the processes they run in, the watch over the log."""
 
 from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator
+import os
+import signal
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,6 +22,55 @@ settings.register_profile(
     "fuzz", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("default")
+
+FEW_FILES = 10
+"""So many are run sooner than other processes are started for them."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Have one process a core, but none beside this one where one is enough."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # xdist itself looks at it
+    paths = [Path(config.invocation_params.dir, each.partition("::")[0]) for each in config.args]
+    files = sum(len(list(path.rglob("test_*.py"))) if path.is_dir() else 1 for path in paths)
+    cores = len(os.sched_getaffinity(0))
+    shown = config.option.capture == "no"  # what other processes print would be lost
+    return 0 if cores == 1 or files <= FEW_FILES or shown else cores
+
+
+Report: TypeAlias = dict[str, Any] | None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Report, Report]:
+    """Leave out of what processes tell each other the half that nobody reads."""
+    data = yield
+    if data is not None and "keywords" in data:
+        data["keywords"] = {}
+    return data
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("dist", "no") == "no":  # the tests are run by this process
+        _keep_what_is_compiled(config)
+        _hear_control_c()
+
+
+def _keep_what_is_compiled(config: pytest.Config) -> None:
+    """Let programs that tests run keep what Python compiles, where that leaves no traces.
+
+    Without it each of them would compile the whole package.
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        folder = tempfile.TemporaryDirectory(prefix="trioproto-tests-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
+
+
+def _hear_control_c() -> None:
+    """A shell has what it runs in the background ignore it, and the tests of it with that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

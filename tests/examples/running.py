@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import signal
 import socket
@@ -9,7 +10,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Self, cast
 
@@ -117,6 +119,25 @@ def example(name: str, *arguments: str) -> Iterator[Example]:
         assert [each for each in out.splitlines() if not each.startswith("drain")] == []
     finally:
         program.discard()
+
+
+def called(name: str, *arguments: str) -> tuple[int, str, str]:
+    """Call an example that ends by itself, in this process; its status, output and errors."""
+    out, err = io.StringIO(), io.StringIO()
+    before = sys.argv
+    sys.argv = [name, *arguments]
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            import_module(f"examples.{name}").main()
+    except SystemExit as end:
+        code = end.code
+    else:
+        code = None
+    finally:
+        sys.argv = before
+    if isinstance(code, str):  # which Python itself writes, with status 1
+        return 1, out.getvalue(), f"{err.getvalue()}{code}\n"
+    return code or 0, out.getvalue(), err.getvalue()
 
 
 class Caller:

@@ -1,4 +1,4 @@
-"""A client that says SMTP's lines itself, and a server in the same process to hear them."""
+"""A client that says SMTP's lines itself, and a server in memory to hear them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import trio
-import trio.testing
 
 from examples._smtp_mail import Mail
 from examples.smtp_sink import SMTP, SinkFactory
 from tests.behaviour.tls_peers import authority
 from tests.tls.handshakes import trusting, write
 from trioproto.endpoints.certificates import Certificates
+from trioproto.testing import MemoryServer, serving
 
 HOST = "mx.example.org"
 EHLO = b"EHLO client.example.org\r\n"
@@ -96,33 +96,21 @@ class Client:
         await self.stream.do_handshake()
 
 
-@asynccontextmanager
-async def serving(factory: SinkFactory, patience: float = 30) -> AsyncIterator[trio.Nursery]:
-    """Have a factory ready for streams in memory."""
-    with trio.fail_after(patience):
-        async with factory, trio.open_nursery() as nursery:
-            yield nursery
-
-
-async def call(factory: SinkFactory, nursery: trio.Nursery) -> Client:
+async def call(server: MemoryServer[Any], **options: Any) -> Client:
     """Connect, and hear the greeting."""
-    ours, theirs = trio.testing.memory_stream_pair()
-    nursery.start_soon(factory.handle, theirs)
-    client = Client(ours)
-    assert await client.reply() == [f"220 {factory.host} ESMTP"]
+    client = Client(await server.connect(**options))
+    assert await client.reply() == [f"220 {vars(server.factory)['host']} ESMTP"]
     return client
 
 
 @asynccontextmanager
 async def talking(
-    factory: SinkFactory | None = None, patience: float = 30
+    factory: SinkFactory | None = None, patience: float = 30, **options: Any
 ) -> AsyncIterator[Client]:
     """One client of a server in memory; it hangs up at the end."""
-    factory = factory or Kept()
-    async with serving(factory, patience) as nursery:
-        client = await call(factory, nursery)
-        yield client
-        await client.stream.aclose()
+    with trio.fail_after(patience):
+        async with serving(factory or Kept()) as server:
+            yield await call(server, **options)
 
 
 def certified(folder: Path, **options: Any) -> Kept:

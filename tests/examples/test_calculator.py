@@ -1,10 +1,11 @@
-"""The calculator example: JSON lines in, JSON lines out, and never an exception."""
+"""The calculator example: JSON lines in, JSON lines out, and never an exception.
+
+How it waits for one caller and not for another is shown in docs/examples.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -12,11 +13,9 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
-from trio.testing import MockClock
 
 from examples.calculator import LONGEST_DELAY, OPERATIONS, Calculator
-from tests.examples.running import Caller, example
-from trioproto import Factory, FrameChannel, run_protocol
+from trioproto import run_protocol
 from trioproto.errors import (
     ConnectionClosed,
     ConnectionDone,
@@ -24,7 +23,6 @@ from trioproto.errors import (
     IncompleteFrame,
     MalformedFrame,
 )
-from trioproto.framing import JsonLinesCodec
 
 HUGE = 10**4000  # JSON may say it, and no float has room for it
 
@@ -233,58 +231,3 @@ async def test_half_a_request_is_not_answered() -> None:
     replies, reason = await converse(b'{"id": 1, "op": "sum", "args": []}')
     assert replies == []
     assert type(reason) is IncompleteFrame
-
-
-# Waiting
-
-
-@asynccontextmanager
-async def callers(count: int) -> AsyncIterator[list[FrameChannel[Any]]]:
-    """So many callers of one server, each with its own stream."""
-    factory = Factory(Calculator)
-    async with factory, trio.open_nursery() as nursery:
-        channels = []
-        for _ in range(count):
-            ours, theirs = trio.testing.memory_stream_pair()
-            nursery.start_soon(factory.handle, theirs)
-            channels.append(FrameChannel(ours, JsonLinesCodec()))
-        yield channels
-        for channel in channels:
-            await channel.aclose()
-
-
-async def test_who_waits_holds_up_nobody_else(autojump_clock: MockClock) -> None:
-    """A delay is for its own caller: the next answer comes after it, another caller's at once."""
-    async with callers(2) as (patient, other):
-        start = trio.current_time()
-        await patient.send({"id": 1, "op": "delay", "args": [10]})
-        await patient.send({"id": 2, "op": "add", "args": [1, 1]})
-        await trio.testing.wait_all_tasks_blocked()
-        await other.send({"id": 3, "op": "add", "args": [2, 2]})
-        assert await other.receive() == {"id": 3, "result": 4}
-        assert trio.current_time() == start
-        assert await patient.receive() == {"id": 1, "result": 10}
-        assert await patient.receive() == {"id": 2, "result": 2}
-        assert trio.current_time() == start + 10
-
-
-# As a program
-
-
-def test_the_program_answers_and_refuses() -> None:
-    """Over a socket: a request in two pieces, a bad one, and what is no JSON."""
-    with example("calculator") as server, server.connect() as caller, server.connect() as other:
-        caller.send(b'{"id": 1, "op": "add", "ar')
-        assert ask(other, b'{"id": "x", "op": "sqrt", "args": [2]}') == {
-            "id": "x",
-            "result": 2**0.5,
-        }
-        assert ask(caller, b'gs": [1, 2.5]}') == {"id": 1, "result": 3.5}
-        assert ask(caller, b"{}")["id"] is None
-        assert "not JSON" in ask(caller, b"bye")["error"]
-        assert caller.read_all() == b""
-
-
-def ask(caller: Caller, line: bytes) -> Any:
-    caller.send(line + b"\n")
-    return json.loads(caller.read_line())

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import tracemalloc
 from typing import Any
 
 import pytest
-import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from examples._memcached_store import ITEM_LIMIT, ITEM_OVERHEAD, MONTH, Store
 from examples.memcached import Memcached, MemcachedFactory
-from tests.examples.running import running
-from tests.framing.receivers import every_split
-from trioproto import Server, TCPAddress, open_server
 from trioproto.errors import FrameTooLong
-from trioproto.testing import Harness
+from trioproto.testing import Harness, serving, verify_protocol
 
 MIB = 1024 * 1024
 NOW = 1_700_000_000
@@ -262,22 +257,8 @@ CONVERSATION: list[tuple[bytes, bytes]] = [
 ]
 
 
-def test_a_conversation_is_the_same_in_any_split() -> None:
-    """Whole, byte by byte, and cut in two at every place."""
-    said = b"".join(said for said, _ in CONVERSATION)
-    replies = b"".join(reply for _, reply in CONVERSATION)
-    for pieces in every_split(said):
-        cache = Cache(limit=1000)
-        assert cache.ask(*pieces) == replies, pieces
-        assert cache.client.write_closed
-
-
-@pytest.mark.parametrize("part", range(len(CONVERSATION)))
-def test_each_part_has_its_own_reply(part: int) -> None:
-    """The table above says of each what it is answered, not only of all together."""
-    cache = Cache(limit=1000)
-    for said, reply in CONVERSATION[: part + 1]:
-        assert cache.ask(said) == reply
+def test_a_conversation_is_the_same_however_it_is_cut_and_read() -> None:
+    verify_protocol(lambda: Cache(limit=1000).factory, CONVERSATION)
 
 
 def test_a_client_that_goes_in_the_middle_of_a_block_stores_nothing(cache: Cache) -> None:
@@ -538,40 +519,14 @@ def test_a_set_that_is_too_large_leaves_no_stale_value(cache: Cache) -> None:
     assert cache.ask(set_to(b"a", large) + b"get a\r\n") == TOO_LARGE + b"END\r\n"
 
 
-async def call(server: Server) -> trio.SocketStream:
-    (address,) = server.addresses
-    assert isinstance(address, TCPAddress)
-    return await trio.open_tcp_stream(address.host, address.port)
-
-
-async def test_a_long_reply_waits_for_its_reader(cache: Cache) -> None:
-    """Forty megabytes asked for at once; no more than a few ever wait in the server."""
-    value = b"x" * 1_000_000
-    cache.store.set(b"a", 0, 0, value)
-    expected = len(hit(b"a", value)) * 40 + len(b"END\r\n")
-    most = 0
-    with trio.fail_after(30):
-        async with (
-            open_server(cache.factory, "tcp:0:interface=127.0.0.1") as server,
-            await call(server) as stream,
-        ):
-            await stream.send_all(b"get" + b" a" * 40 + b"\r\nversion\r\n")
-            while expected > 0:
-                expected -= len(await stream.receive_some(min(expected, 65536)))
-                waiting = [each.transport.buffered for each in cache.factory.connections]
-                most = max(most, *waiting)
-            assert (await stream.receive_some()).startswith(b"VERSION")
-    assert 0 < most < 3 * MIB
-
-
 async def test_a_client_that_goes_in_the_middle_of_a_long_reply_is_no_error(cache: Cache) -> None:
     cache.store.set(b"a", 0, 0, b"x" * 1_000_000)
-    with trio.fail_after(30):
-        async with open_server(cache.factory, "tcp:0:interface=127.0.0.1") as server:
-            for _ in range(3):
-                async with await call(server) as stream:
-                    await stream.send_all(b"get" + b" a" * 100 + b"\r\n")
-                    await stream.receive_some()
+    async with serving(MemcachedFactory(cache.store)) as server:
+        for _ in range(3):
+            stream = await server.connect()
+            await stream.send_all(b"get" + b" a" * 100 + b"\r\n")
+            await stream.receive_some()
+            await stream.aclose()
 
 
 # Time
@@ -676,14 +631,3 @@ def test_a_flush_takes_the_place_of_one_that_waits(cache: Cache) -> None:
     cache.ask(b"flush_all\r\n", set_to(b"a", b"1"))
     cache.now += 100
     assert cache.has(b"a")
-
-
-# The program
-
-
-def test_it_refuses_to_start_without_memory() -> None:
-    """`--memory 0` is a mistake in the command, not a traceback."""
-    with running(sys.executable, "-m", "examples.memcached", "--memory", "0") as program:
-        status, _, err = program.finish()
-    assert status == 2
-    assert err.endswith("error: --memory must be at least 1\n")

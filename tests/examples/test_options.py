@@ -7,21 +7,30 @@ import socket
 import struct
 import sys
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
-from tests.examples.running import Caller, example, running
+from examples._options import limits, options
+from tests.examples.running import REPOSITORY, Caller, called, example, running
 from tests.examples.test_examples import NAMES
 
-SHARED = ["--max-connections", "--per-peer", "--idle-timeout", "--drain", "--listen"]
+SHARED = ["--max-connections", "--per-peer", "--idle-timeout", "--drain", "--listen ENDPOINT"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_example_has_them(name: str) -> None:
-    with running(sys.executable, "-m", f"examples.{name}", "--help") as program:
-        status, out, _ = program.finish()
-    assert status == 0
+def test_help_says_what_it_does_and_what_can_be_set(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--help` shows the module's own words, and the options that all share."""
+    monkeypatch.setenv("COLUMNS", "80")
+    status, out, err = called(name, "--help")
+    assert (status, err) == (0, "")
+    assert out.startswith(f"usage: python -m examples.{name}")
+    words = (REPOSITORY / "examples" / f"{name}.py").read_text(encoding="utf-8").split('"""')[1]
+    assert words.strip() in out
     assert [option for option in SHARED if option not in out] == []
+    assert "tcp:8007:interface=127.0.0.1" in " ".join(out.split())
 
 
 def test_the_issues_own_command_serves() -> None:
@@ -44,29 +53,21 @@ def test_the_issues_own_command_serves() -> None:
             assert one_too_many.read_all() == b""
 
 
-def test_max_connections_lets_the_next_one_wait() -> None:
-    with (
-        example("echo", "--max-connections", "1") as server,
-        server.connect() as first,
-        server.connect() as second,
-    ):
-        first.send(b"1")
-        assert first.read(1) == b"1"
-        second.send(b"2")
-        first.send_eof()
-        assert first.read_all() == b""
-        assert second.read(1) == b"2"
-
-
-def test_idle_timeout_ends_who_is_silent() -> None:
-    with example("echo", "--idle-timeout", "0.1") as server, server.connect() as caller:
-        assert caller.read_all() == b""
-
-
-def test_an_idle_timeout_of_zero_is_none() -> None:
-    with example("echo", "--idle-timeout", "0") as server, server.connect() as caller:
-        caller.send(b"1")
-        assert caller.read(1) == b"1"
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], {}),
+        (["--max-connections", "1"], {"max_connections": 1}),
+        (["--per-peer", "2"], {"max_per_peer": 2}),
+        (["--idle-timeout", "0.1"], {"idle_timeout": 0.1}),
+        (["--idle-timeout", "0"], {"idle_timeout": None}),
+        (["--drain", "0"], {"drain_grace": 0}),
+    ],
+    ids=" ".join,
+)
+def test_what_is_given_becomes_a_setting(arguments: list[str], expected: dict[str, Any]) -> None:
+    """What is not given is as the factory has it."""
+    assert limits(options("echo", None).parse_args(arguments)) == expected
 
 
 @pytest.mark.parametrize(
@@ -79,8 +80,7 @@ def test_an_idle_timeout_of_zero_is_none() -> None:
     ],
 )
 def test_a_value_that_makes_no_sense_is_one_line(option: str, value: str, problem: str) -> None:
-    with running(sys.executable, "-m", "examples.echo", option, value) as program:
-        assert program.finish() == (1, "", f"error: {problem}\n")
+    assert called("echo", option, value) == (1, "", f"error: {problem}\n")
 
 
 def test_ctrl_c_under_load_tells_how_the_drain_goes_and_how_it_ended() -> None:

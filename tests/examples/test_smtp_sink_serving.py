@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -14,20 +12,20 @@ from trio.testing import MockClock
 
 from examples._smtp_mail import Mail
 from examples.smtp_sink import SMTP, SinkFactory
-from tests.examples.running import example, running
+from tests.examples.running import example
 from tests.examples.smtp_talk import (
     BEGIN,
     EHLO,
     HOST,
     MAIL,
     RCPT,
-    Client,
     Kept,
+    call,
     certified,
     talking,
 )
-from trioproto import Server, TCPAddress, open_server
 from trioproto.errors import IdleTimeout, ServerDraining
+from trioproto.testing import MemoryServer, serving
 
 TRY_LATER = b"421 this server is being stopped, try later\r\n"
 
@@ -115,38 +113,21 @@ async def test_a_file_that_is_not_finished_does_not_stay(
 
 
 async def test_mails_of_several_connections_have_each_a_file(tmp_path: Path) -> None:
-    factory = saving(tmp_path)
-    async with serving(factory) as server, trio.open_nursery() as nursery:
+    async with serving(saving(tmp_path)) as server, trio.open_nursery() as nursery:
         for number in range(20):
             nursery.start_soon(send_ten, server, number)
     texts = {file.read_bytes().rpartition(b"\r\n\r\n")[2] for file in tmp_path.iterdir()}
     assert texts == {b"%d of %d\r\n" % (i, number) for i in range(10) for number in range(20)}
 
 
-async def send_ten(server: Server, number: int) -> None:
-    client = await dial(server)
+async def send_ten(server: MemoryServer[Any], number: int) -> None:
+    client = await call(server)
     await client.ask(EHLO)
     for i in range(10):
         assert await client.send_mail(b"\r\n%d of %d\r\n" % (i, number)) == 250
-    await client.stream.aclose()
 
 
 # Ends
-
-
-@asynccontextmanager
-async def serving(factory: SinkFactory) -> AsyncIterator[Server]:
-    with trio.fail_after(30):
-        async with open_server(factory, "tcp:0:interface=127.0.0.1") as server:
-            yield server
-
-
-async def dial(server: Server) -> Client:
-    (address,) = server.addresses
-    assert isinstance(address, TCPAddress)
-    client = Client(await trio.open_tcp_stream(address.host, address.port))
-    assert await client.codes(1) == [220]
-    return client
 
 
 @pytest.mark.parametrize("before", [b"", EHLO, BEGIN, BEGIN + b"hello\r\nwor"])
@@ -168,10 +149,10 @@ async def test_a_drain_ends_who_has_begun_no_mail(before: bytes) -> None:
     """At once, and with a last word."""
     factory = Kept()
     async with serving(factory) as server:
-        client = await dial(server)
+        client = await call(server)
         await client.stream.send_all(before)
         await client.codes(before.count(b"\r\n"))
-        server.stop()
+        server.server.stop()
         assert await client.rest() == TRY_LATER
         await client.stream.aclose()
         reason = await factory.sessions[0].transport.wait_closed()
@@ -184,11 +165,11 @@ async def test_a_drain_waits_for_a_mail_that_was_begun(cut: int) -> None:
     parts = [EHLO + MAIL, RCPT, b"DATA\r\n", b"hel", b"lo\r\n.\r\n" + MAIL]
     factory = Kept()
     async with serving(factory) as server:
-        client = await dial(server)
+        client = await call(server)
         before, after = b"".join(parts[:cut]), b"".join(parts[cut:])
         await client.stream.send_all(before)
         await client.codes(before.count(b"\r\n"))
-        server.stop()
+        server.server.stop()
         await factory.sessions[0].transport.wait_draining()
         await client.stream.send_all(after)
         assert (await client.rest()).endswith(b"250 the mail is accepted\r\n" + TRY_LATER)
@@ -199,9 +180,9 @@ async def test_a_drain_waits_for_a_mail_that_was_begun(cut: int) -> None:
 @pytest.mark.parametrize("given_up", [b"RSET\r\n", EHLO])
 async def test_a_drain_does_not_wait_for_a_mail_that_is_given_up(given_up: bytes) -> None:
     async with serving(Kept()) as server:
-        client = await dial(server)
+        client = await call(server)
         await client.ask(EHLO + MAIL)
-        server.stop()
+        server.server.stop()
         assert await client.ask(RCPT) == [250]
         await client.stream.send_all(given_up)
         await client.codes(1)
@@ -213,11 +194,11 @@ async def test_a_mail_that_is_being_kept_is_accepted_in_a_drain() -> None:
     """The client must not believe that it has to send it again."""
     factory = Slow()
     async with serving(factory) as server:
-        client = await dial(server)
+        client = await call(server)
         await client.ask(BEGIN)
         await client.stream.send_all(b"hello\r\n.\r\n")
         await factory.begun.wait()
-        server.stop()
+        server.server.stop()
         await factory.sessions[0].transport.wait_draining()
         factory.may_end.set()
         assert await client.rest() == b"250 the mail is accepted\r\n" + TRY_LATER
@@ -243,9 +224,9 @@ async def test_a_drain_in_mid_handshake_is_told_of_in_tls(tmp_path: Path) -> Non
     """A client that waits for a handshake would not understand a word in plain."""
     factory = certified(tmp_path)
     async with serving(factory) as server:
-        client = await dial(server)
+        client = await call(server)
         await client.ask(EHLO + b"STARTTLS\r\n")
-        server.stop()
+        server.server.stop()
         await factory.sessions[0].transport.wait_draining()
         await client.start_tls()
         assert await client.rest() == TRY_LATER
@@ -272,40 +253,3 @@ def test_the_program_finishes_a_mail_when_it_is_stopped(tmp_path: Path) -> None:
         caller.send(b"hello\r\n.\r\n")
         assert caller.read_all() == b"250 the mail is accepted\r\n" + TRY_LATER
     assert [file.name for file in tmp_path.iterdir()] == ["000001.eml"]
-
-
-def fails_to_start(*arguments: str) -> tuple[int, str]:
-    where = ["--listen", "tcp:0:interface=127.0.0.1"]
-    command = [sys.executable, "-X", "dev", "-m", "examples.smtp_sink", *where, *arguments]
-    with running(*command) as program:
-        status, out, err = program.finish()
-    assert out == ""
-    return status, err
-
-
-def test_a_certificate_that_is_not_there() -> None:
-    """One line names it, status 1."""
-    status, said = fails_to_start("--certificate", "no-such.pem")
-    assert (status, said.count("\n")) == (1, 1)
-    assert "no-such.pem" in said
-
-
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    """One line names it, status 1."""
-    (tmp_path / "file").touch()
-    status, said = fails_to_start("--save", str(tmp_path / "file"))
-    assert (status, said.count("\n")) == (1, 1)
-    assert str(tmp_path / "file") in said
-
-
-@pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [
-        (["--max-size", "0"], "--max-size must be at least 1"),
-        (["--private-key", "key.pem"], "--private-key needs --certificate"),
-    ],
-)
-def test_options_that_make_no_sense(arguments: list[str], problem: str) -> None:
-    status, said = fails_to_start(*arguments)
-    assert status == 2
-    assert said.endswith(f"error: {problem}\n")

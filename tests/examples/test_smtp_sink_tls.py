@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import trio
-import trio.testing
 from trio.testing import MockClock
 
 from examples.smtp_sink import SinkFactory
@@ -20,13 +19,12 @@ from tests.examples.smtp_talk import (
     Kept,
     call,
     certified,
-    serving,
     talking,
 )
-from tests.tls.handshakes import write
+from tests.tls.handshakes import trusting, write
 from tests.tls.test_reload import until
-from trioproto import TCPAddress, open_server
 from trioproto.errors import EarlyPlaintext, HandshakeFailed, HandshakeTimeout
+from trioproto.testing import Faults, connected, serving
 
 STARTTLS = b"STARTTLS\r\n"
 
@@ -107,24 +105,22 @@ async def test_what_is_sent_in_plain_after_starttls_is_not_obeyed(
 
 async def test_one_who_does_not_shake_hands_harms_nobody(factory: Kept) -> None:
     """Nonsense after STARTTLS ends that connection; the next is served."""
-    async with serving(factory) as nursery:
-        client = await call(factory, nursery)
+    async with serving(factory) as server:
+        client = await call(server)
         await client.ask(EHLO + STARTTLS)
         await client.stream.send_all(MAIL)
         await client.stream.aclose()
         (session,) = factory.sessions
         assert type(await session.transport.wait_closed()) is HandshakeFailed
-        other = await call(factory, nursery)
-        await secure(other)
-        await other.stream.aclose()
+        await secure(await call(server))
 
 
 async def test_one_who_is_silent_after_starttls_is_left(
     factory: Kept, autojump_clock: MockClock
 ) -> None:
     """At the handshake's deadline, not at that for commands."""
-    async with serving(factory) as nursery:
-        client = await call(factory, nursery)
+    async with serving(factory) as server:
+        client = await call(server)
         await client.ask(EHLO + STARTTLS)
         start = trio.current_time()
         (session,) = factory.sessions
@@ -135,34 +131,12 @@ async def test_one_who_is_silent_after_starttls_is_left(
 
 async def test_bytes_may_come_one_by_one(factory: Kept) -> None:
     """Those of the handshake, of the records, and of what is in them."""
-    async with serving(factory) as nursery:
-        client = await call(factory, nursery)
-        await client.ask(EHLO + STARTTLS)
-        client.stream = trio.StapledStream(Dribbling(client.stream), client.stream)
-        await client.start_tls()
+    async with talking(factory, to_server=Faults(reads=(1,))) as client:
+        await secure(client)
         for byte in EHLO + MAIL + RCPT + b"DATA\r\n" + b"..\r\n.\r\n":
             await client.stream.send_all(bytes([byte]))
         assert await client.codes(5) == [250, 250, 250, 354, 250]
-        await client.stream.aclose()
     assert factory.texts == [b".\r\n"]
-
-
-class Dribbling(trio.abc.SendStream):
-    """Sends each byte when the one before it has been dealt with."""
-
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self.stream = stream
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        for byte in bytes(data):
-            await self.stream.send_all(bytes([byte]))
-            await trio.testing.wait_all_tasks_blocked()
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self.stream.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        await self.stream.aclose()
 
 
 async def test_the_summary_names_the_version(
@@ -171,23 +145,18 @@ async def test_the_summary_names_the_version(
     """As that of one who got TLS by the endpoint, without a word of SMTP."""
     certificates = certified(tmp_path).certificates
     assert certificates is not None
-    key, certificate = certificates.files[0].private_key, certificates.files[0].certificate
     factory = SinkFactory(certificates=certificates)
     factory.host = HOST
-    endpoint = f"tls:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
-    with trio.fail_after(30):
-        async with open_server(factory, "tcp:0:interface=127.0.0.1", endpoint) as server:
-            for address, at_once in zip(server.addresses, (False, True), strict=True):
-                assert isinstance(address, TCPAddress)
-                client = Client(await trio.open_tcp_stream(address.host, address.port))
-                if at_once:
-                    await client.start_tls()
-                assert await client.codes(1) == [220]
-                if not at_once:
-                    await secure(client)
-                assert await client.ask(EHLO + STARTTLS) == [250, 503]
-                assert await client.send_mail(b"") == 250
-                await client.stream.aclose()
+    async with talking(factory) as client:
+        await secure(client)
+        await client.ask(EHLO)
+        assert await client.send_mail(b"") == 250
+    contexts = certificates, trusting(authority(), check_hostname=True)
+    async with connected(factory, tls=contexts, server_hostname=HOST) as stream:
+        client = Client(stream)
+        assert await client.codes(1) == [220]
+        assert await client.ask(EHLO + STARTTLS) == [250, 503]
+        assert await client.send_mail(b"") == 250
     line = "from=<me@example.org> to=<you@example.org> bytes=0 tls=TLSv1.3"
     assert capsys.readouterr().out.splitlines() == [line] * 2
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -25,6 +24,7 @@ from tests.examples.snippets_monitoring import (
     show_the_longest_silent,
     turn_away,
 )
+from tests.ports import free_port
 from trioproto import Factory, Server, TCPAddress, open_server
 from trioproto.testing import Harness
 
@@ -114,9 +114,7 @@ async def test_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 async def test_prometheus_reads_over_http() -> None:
     """From a thread of its own, while the server serves."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     factory: Factory[Any] = Factory(Echo)
 
     def scrape() -> str:

@@ -21,11 +21,11 @@ from tests.integration.programs import (
     ask,
     connected,
     endpoint,
-    free_port,
     port_of,
     running,
     until_listening,
 )
+from tests.ports import free_port
 from trioproto import Factory, Protocol, TCPAddress, open_server
 
 # One process, in the foreground; what it writes is in a folder of its own, or on its stderr.

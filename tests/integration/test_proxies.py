@@ -20,13 +20,13 @@ from tests.integration.programs import (
     Tell,
     ask,
     connected,
-    free_port,
     needs,
     port_of,
     run,
     running,
     until_listening,
 )
+from tests.ports import free_port
 from trioproto import Factory, UnixAddress, open_server
 from trioproto.layers import TLVType
 

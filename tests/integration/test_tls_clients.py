@@ -17,7 +17,6 @@ from tests.integration.programs import (
     Files,
     Tell,
     endpoint,
-    free_port,
     needs,
     port_of,
     run,
@@ -26,6 +25,7 @@ from tests.integration.programs import (
     tells,
     until_listening,
 )
+from tests.ports import free_port
 from trioproto import Factory, Protocol, UnixAddress, connect, open_server
 from trioproto.errors import ConnectionClosed, ConnectionLost
 

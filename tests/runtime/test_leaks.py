@@ -143,6 +143,13 @@ def kept(factory: Factory[Any]) -> list[str]:
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def little_to_look_at() -> None:
+    """Have the collector pass over all that tests before these have left."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Handlers in a test keep what is logged, and with a traceback all that it leads to."""

@@ -347,3 +347,19 @@ def test_when_all_have_ended_nothing_counts_as_waiting() -> None:
     assert factory._buffered == 25
     harnesses[2].window = None
     assert factory._buffered == 0
+
+
+@pytest.mark.parametrize("raised", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("callback_errors", ["log", "raise"])
+def test_what_comes_of_nothing_is_not_opening_for_ever(
+    raised: type[BaseException], callback_errors: str, logged_errors: list[Any]
+) -> None:
+    def build() -> Recorder:
+        raise raised
+
+    factory = Factory(build, callback_errors=callback_errors)
+    with pytest.raises((raised, CallbackError)):
+        connected(factory)
+    now = factory.statistics()
+    assert (now.accepted, now.opening, now.open) == (1, 0, 0)
+    assert now.closed == {"CallbackError": 1}

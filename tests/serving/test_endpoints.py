@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 
+from tests.ports import free_port
 from tests.serving.conversations import LOOPBACK, Counting, Greeter, dial, listens
 from trioproto import Factory, TCPAddress, open_server, serve
 from trioproto.errors import EndpointError, ListenError
@@ -163,9 +164,7 @@ async def test_a_host_that_does_not_exist_is_a_listen_error() -> None:
 
 
 async def test_what_was_bound_before_an_error_is_closed_again() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     endpoint = f"tcp:{port}:interface=127.0.0.1"
     with pytest.raises(ListenError):
         await serve(Factory(Greeter), endpoint, "tcp:0:interface=192.0.2.1")

@@ -12,6 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import tcp_pair
+from tests.ports import free_port
 from tests.serving.conversations import (
     LOOPBACK,
     Counting,
@@ -104,9 +105,7 @@ async def test_handle_outside_a_scope_is_an_error_where_there_is_one_to_enter(ki
 
 
 async def test_the_lifespan_is_entered_bound_but_before_listening() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = TCPAddress(*probe.getsockname())
+    address = TCPAddress("127.0.0.1", free_port())
     seen: list[Any] = []
 
     class Looks(Factory[Any]):

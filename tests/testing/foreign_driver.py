@@ -71,7 +71,7 @@ class Simulation:
         """Go from one deadline to the next."""
         end = self.now + seconds
         self.settle()
-        while (deadline := self.next_deadline()) <= end:
+        while self.now < (deadline := self.next_deadline()) <= end:
             self.now = deadline
             self.settle()
         self.now = end
@@ -321,7 +321,7 @@ class SimulatedService(Service):
             driver.incoming.cut = True
         self.world.settle()
 
-    async def _connect(self) -> Peer:
+    async def new_peer(self) -> Peer:
         driver = type(self).driver(self.world, Wire(), Wire(SMALL if self.small_buffers else inf))
         peer = SimulatedPeer(self.world, driver, TCPAddress("198.51.100.7", 1024 + len(self.peers)))
         driver.accept(self.factory, peer.address)
@@ -347,3 +347,15 @@ class SimulatedService(Service):
         for driver in self.world.drivers:
             driver.step(driver.connection.drain)
         await self.settle()
+
+
+class OneWayDriver(SimulatedDriver):
+    """Has a network that cannot end one side alone."""
+
+    can_write_eof = False
+
+
+class OneWayService(SimulatedService):
+    name = "one_way"
+    features = SimulatedService.features - {Feature.HALF_CLOSE}
+    driver = OneWayDriver

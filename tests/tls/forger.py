@@ -8,12 +8,11 @@ Origin: RFC 8446 sections 5.2, 7.1 and 7.3; RFC 5246 section 6.3, RFC 5288.
 
 from __future__ import annotations
 
+import hmac
 import struct
 from pathlib import Path
 
-from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from tests.tls.client_side import Client, for_client
 
@@ -21,7 +20,7 @@ ALERT, HANDSHAKE, DATA = 21, 22, 23
 WARNING, FATAL = 1, 2
 CLOSE_NOTIFY, UNEXPECTED_MESSAGE, INTERNAL_ERROR, USER_CANCELED = 0, 10, 80, 90
 CLIENT_HELLO, KEY_UPDATE = 1, 24
-HASH = hashes.SHA384()
+HASH = "sha384"
 
 
 def client_that_logs(folder: Path, version: str) -> Client:
@@ -41,9 +40,7 @@ class Forger13:
         """Encrypt one record, whatever is in it."""
         inner = content + bytes([kind]) + bytes(padding)
         header = struct.pack("!BHH", DATA, 0x0303, len(inner) + 16)
-        nonce = bytes(
-            a ^ b for a, b in zip(self._iv, self._number.to_bytes(12, "big"), strict=True)
-        )
+        nonce = (self._iv ^ self._number).to_bytes(12, "big")
         self._number += 1
         return header + AESGCM(self._key).encrypt(nonce, inner, header)
 
@@ -58,7 +55,8 @@ class Forger13:
 
     def _use(self, secret: bytes) -> None:
         self._secret = secret
-        self._key, self._iv = _expand(secret, b"key", 32), _expand(secret, b"iv", 12)
+        self._key = _expand(secret, b"key", 32)
+        self._iv = int.from_bytes(_expand(secret, b"iv", 12), "big")
         self._number = 0
 
 
@@ -100,9 +98,10 @@ def _logged(folder: Path, label: str) -> bytes:
 
 
 def _expand(secret: bytes, label: bytes, length: int) -> bytes:
+    """HKDF-Expand-Label, of no more bytes than the hash has: its first block."""
     label = b"tls13 " + label
     info = struct.pack("!HB", length, len(label)) + label + b"\0"
-    return HKDFExpand(HASH, length, info).derive(secret)
+    return _hmac(secret, info + b"\1")[:length]
 
 
 def _prf(secret: bytes, seed: bytes, length: int) -> bytes:
@@ -114,6 +113,4 @@ def _prf(secret: bytes, seed: bytes, length: int) -> bytes:
 
 
 def _hmac(key: bytes, data: bytes) -> bytes:
-    digest = hmac.HMAC(key, HASH)
-    digest.update(data)
-    return digest.finalize()
+    return hmac.digest(key, data, HASH)

@@ -70,10 +70,11 @@ class TestAHandshake:
 
     def test_may_be_cut_anywhere_in_each_flight(self, version: str) -> None:
         # Flights differ by a byte or two: a signature's length is random.
+        context = for_client(version)
         for number, flight in enumerate(flights(version)):
             for at in range(1, len(flight)):
                 protocol = Recorder()
-                talk = Talk(protocol, Client(for_client(version)))
+                talk = Talk(protocol, Client(context))
                 fly(talk, number, lambda whole, at=at: [whole[:at], whole[at:]])
                 assert protocol.heard == ["connection_made", "data_received"]
                 assert protocol.received == b"hello"

@@ -137,6 +137,9 @@ async def test_in_memory(serve_factory: ServeFactory) -> None:
         print(stream.unread, stream.receive_nowait())
     async with connected(NotesFactory("notes.txt"), tls=True, peer=peer) as over_tls:
         print(over_tls.selected_alpn_protocol(), over_tls.transport_stream)
+    for tls in (False, True):
+        async with connected(Echo, tls=tls) as either:
+            await either.send_all(b"x")
     async with serving(Factory(Shout), half_close=False) as server:
         client = await server.connect(peer=peer)
         await client.send_all(b"x")

@@ -9,8 +9,10 @@ from trioproto.testing.fault_strategies import any_faults, resets, short_writes,
 from trioproto.testing.faults import Faults
 from trioproto.testing.harness import Harness
 from trioproto.testing.held import LeftOverError
+from trioproto.testing.layers import LayerCase, verify_layer, verify_layer_pair
 from trioproto.testing.link import Link, LinkEnd
 from trioproto.testing.memory import MemoryStream, PlainMemoryStream, memory_stream_pair
+from trioproto.testing.memory_client import MemoryClientEndpoint
 from trioproto.testing.memory_listener import MemoryListener, open_memory_listener
 from trioproto.testing.partitions import VerificationFailed
 from trioproto.testing.pipe import Pipe
@@ -21,15 +23,18 @@ from trioproto.testing.serving import serving
 from trioproto.testing.session_text import SessionError, Step
 from trioproto.testing.sessions import Session, read_sessions
 from trioproto.testing.strategies import chunks, frames
-from trioproto.testing.transcript import Transcript, TranscriptError
+from trioproto.testing.transcript import Entry, Transcript, TranscriptError
 
 __all__ = [
     "Case",
+    "Entry",
     "Faults",
     "Harness",
+    "LayerCase",
     "LeftOverError",
     "Link",
     "LinkEnd",
+    "MemoryClientEndpoint",
     "MemoryListener",
     "MemoryServer",
     "MemoryStream",
@@ -58,5 +63,7 @@ __all__ = [
     "short_writes",
     "stalls",
     "verify_codec",
+    "verify_layer",
+    "verify_layer_pair",
     "verify_protocol",
 ]

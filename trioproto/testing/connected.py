@@ -8,6 +8,8 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import trio
+
 from trioproto.factory import P
 from trioproto.testing.block import Block
 from trioproto.testing.contexts import SERVER_NAME, TLSContexts
@@ -48,6 +50,21 @@ def connected(
     half_close: bool = ...,
     **settings: Any,
 ) -> AbstractAsyncContextManager[TLSStream]: ...
+
+
+@overload
+def connected(
+    target: Servable[P],
+    *,
+    tls: bool | TLSContexts,
+    server_hostname: str = ...,
+    to_server: Faults = ...,
+    to_client: Faults = ...,
+    peer: Address = ...,
+    capacity: int | None = ...,
+    half_close: bool = ...,
+    **settings: Any,
+) -> AbstractAsyncContextManager[trio.abc.Stream]: ...
 
 
 def connected(

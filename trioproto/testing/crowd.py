@@ -44,10 +44,11 @@ class Crowd(Generic[F]):
         broken: whether something was raised, after which nothing is checked any more.
     """
 
+    now: float = 0.0
+
     def __init__(self, factory: F) -> None:
         self.factory = factory
         self.live: list[Peer] = []
-        self.now = 0.0
         self.transcript = Transcript()
         self.broken = False
         self._came = 0

@@ -130,8 +130,8 @@ class Peer:
         self._put(data, whole)
 
     def begin(self, data: bytes, rest: bytes) -> None:
-        """Put the beginning of a message on its way, and keep the *rest*."""
-        self.send(data)
+        """Put the beginning of a message on its way, and keep the *rest*, if there is any."""
+        self.send(data, None if rest else data)
         self.rest, self._begun = rest, data + rest
 
     def _put(self, data: bytes, whole: bytes | None) -> None:

@@ -53,6 +53,9 @@ class Harness(ByHand, Generic[P]):
         transcript: what was said, as failures show it.
         write_closed: whether the peer has seen our EOF.
 
+    Raises:
+        ValueError: *window* is below 0, also if it is set later.
+
     Origin: Twisted's ``StringTransport`` and ``Clock``.
     """
 
@@ -75,8 +78,9 @@ class Harness(ByHand, Generic[P]):
         self._settings = settings or self._raising(self.factory.settings)
         self._peer = peer or UnknownAddress("harness")
         self._layers = layers
-        self._window = window
+        self._window = _checked(window)
         self._sent = bytearray()
+        self._fed_eof = False
         self.server_side = server_side
         self.can_write_eof = half_close
 
@@ -99,12 +103,21 @@ class Harness(ByHand, Generic[P]):
         return self.protocol
 
     def feed(self, data: bytes) -> None:
-        """Let bytes arrive, as one chunk."""
-        self.transcript.received(data, self._now)
-        self._step(self._open.feed, data, self._now)
+        """Let bytes arrive, as one chunk; none at all are nothing that arrives.
+
+        Raises:
+            RuntimeError: the peer has ended its side before.
+        """
+        connection = self._open
+        if self._fed_eof:
+            raise RuntimeError("nothing can arrive after feed_eof()")
+        if data:
+            self.transcript.received(data, self._now)
+            self._step(connection.feed, bytes(data), self._now)
 
     def feed_eof(self) -> None:
         """Let the peer end its side."""
+        self._fed_eof = True
         self.transcript.happened("EOF received", self._now)
         self._step(self._open.feed_eof)
 
@@ -126,14 +139,20 @@ class Harness(ByHand, Generic[P]):
 
     @window.setter
     def window(self, size: int | None) -> None:
-        self._window = size
+        self._window = _checked(size)
         if self._connection is not None:
             self._step(_nothing)
 
     # What else happens
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; each deadline on the way fires at its own time."""
+        """Let time pass; each deadline on the way fires at its own time.
+
+        Raises:
+            ValueError: *seconds* are below 0.
+        """
+        if seconds < 0:
+            raise ValueError(f"time does not go back: {seconds}")
         self._advance_to(self._now + seconds)
 
     def _advance_to(self, end: float) -> None:
@@ -232,3 +251,9 @@ class Harness(ByHand, Generic[P]):
         if self._window is not None:
             self._window -= len(data)
         return len(data)
+
+
+def _checked(window: int | None) -> int | None:
+    if window is not None and window < 0:
+        raise ValueError(f"window cannot be {window}: the least is 0")
+    return window

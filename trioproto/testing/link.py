@@ -30,6 +30,8 @@ S = TypeVar("S", bound=Protocol)
 
 _MOST_STEPS = 100_000
 """Steps at one moment, after which the two will never stop answering each other."""
+_STEPS_OF_A_BYTE = 4
+"""What each byte that waits may take besides: it is sent, read, and then the same is its answer."""
 
 
 class LinkEnd(Harness[P]):
@@ -50,6 +52,11 @@ class LinkEnd(Harness[P]):
             return inf
         arrives = self._incoming.next_at() if self.reading else self._incoming.breaks_at
         return min(self.deadline, arrives, self._outgoing.breaks_at)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes to be sent, and those under way."""
+        return self.transport.buffered + self._outgoing.size
 
     def _receive(self) -> bool:
         """Take what has arrived, at most one chunk; say whether there was anything."""
@@ -209,10 +216,16 @@ class Link(Generic[C, S]):
         Raises:
             TranscriptError: they never stop answering each other.
         """
-        for _ in range(_MOST_STEPS):
-            if not any(step() for step in self._steps()):
-                return
-        raise self._error("they never stop answering each other")
+        steps = most = 0
+        while any(step() for step in self._steps()):
+            steps += 1
+            most = max(most, self._waiting())
+            if steps > _MOST_STEPS + _STEPS_OF_A_BYTE * most:
+                raise self._error("they never stop answering each other")
+
+    def _waiting(self) -> int:
+        """Count the bytes that were written and have not been read yet."""
+        return sum(end.waiting for end in self._ends)
 
     def _steps(self) -> list[Callable[[], bool]]:
         """Return what may happen now, in the order in which it is to be tried."""
@@ -222,7 +235,13 @@ class Link(Generic[C, S]):
         return steps
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and all that happens in it happen in its order."""
+        """Let time pass, and all that happens in it happen in its order.
+
+        Raises:
+            ValueError: *seconds* are below 0.
+        """
+        if seconds < 0:
+            raise ValueError(f"time does not go back: {seconds}")
         end = self._now + seconds
         self.settle()
         while (moment := self._next_moment()) <= end:

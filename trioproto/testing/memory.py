@@ -304,8 +304,6 @@ def memory_stream_pair(
         RuntimeError: trio does not run here.
         ValueError: there is no room for a single byte.
     """
-    if capacity is not None and capacity < 1:
-        raise ValueError(f"capacity must be at least 1 byte, not {capacity}")
     now = trio.current_time()
     to = Pipe(to_server, capacity=capacity, now=now)
     back = Pipe(to_client, capacity=capacity, now=now)

@@ -23,6 +23,9 @@ class Pipe:
         capacity: bytes that may wait to be read; ``None``: any number.
         now: the time at which it begins, in seconds.
 
+    Raises:
+        ValueError: there is no room for a single byte.
+
     Attributes:
         size: bytes that were written and not read.
         ended: whether the writer has ended it; the reader may not know that yet.
@@ -33,6 +36,8 @@ class Pipe:
     def __init__(
         self, faults: Faults | None = None, *, capacity: int | None = None, now: float = 0.0
     ) -> None:
+        if capacity is not None and capacity < 1:
+            raise ValueError(f"capacity must be at least 1 byte, not {capacity}")
         faults = faults or Faults()
         self._capacity = capacity
         self._reads: Iterator[float] = cycle(faults.reads or (inf,))

@@ -37,6 +37,7 @@ When = Literal["at", "just before", "just after"]
 
 _SHIFTS: dict[When, float] = {"at": 0.0, "just before": -0.001, "just after": 0.001}
 _MOMENT = 0.001
+_MOST_TOGETHER = 4
 _SECONDS = (0.1, 1.0, 10.0)
 
 
@@ -58,15 +59,25 @@ def _one(who: Callable[[Peer], bool] | None = None) -> SearchStrategy[Peer]:
     )
 
 
+# Whole or not, a message takes the same choices, as long as its name is before "peer" in the
+# alphabet: so a rule that cuts shrinks to one that does not.
+
+
 @st.composite
-def _cut_once(draw: st.DrawFn, message: bytes) -> tuple[bytes, bytes]:
-    place = draw(st.integers(0, len(message) - 1))
-    return message[:place], message[place:]
+def _chunks(draw: st.DrawFn) -> list[bytes]:
+    machine: Any = draw(st.runner())
+    return draw(chunks(draw(machine.messages.filter(bool))))
 
 
-_messages: SearchStrategy[bytes] = st.runner().flatmap(
-    lambda machine: machine.messages.filter(bool)
-)
+@st.composite
+def _message(draw: st.DrawFn) -> bytes:
+    return b"".join(draw(_chunks()))
+
+
+@st.composite
+def _parts(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    first, *others = draw(_chunks())
+    return first, b"".join(others)
 
 
 class ProtocolMachine(Crowd[F], RuleBasedStateMachine):
@@ -135,7 +146,7 @@ class ProtocolMachine(Crowd[F], RuleBasedStateMachine):
     @rule(target=peers, count=st.integers(2, 4))
     def connect_several(self, count: int) -> MultipleResults[Peer]:
         """Several peers connect, or as many as there may be."""
-        came = []
+        came: list[Peer] = []
         while self._has_room and len(came) < count:
             peer = self.connect()
             if not isinstance(peer, Peer):
@@ -147,20 +158,36 @@ class ProtocolMachine(Crowd[F], RuleBasedStateMachine):
     def _has_room(self) -> bool:
         return len(self.live) < self.max_peers
 
-    @_step(peer=_one(lambda peer: peer.talks), pieces=_messages.flatmap(chunks))
-    def send(self, peer: Peer, pieces: list[bytes]) -> None:
-        """A peer sends a message, cut into chunks or not."""
-        whole = b"".join(pieces)
-        *first, last = pieces
-        for piece in first:
-            if peer.talks:
-                peer.send(piece)
-            self.settle()
+    @_step(peer=_one(lambda peer: peer.talks), message=_message())
+    def send(self, peer: Peer, message: bytes) -> None:
+        """A peer sends a message, in one chunk."""
         if peer.talks:
-            peer.send(last, whole)
+            peer.send(message, message)
         self.settle()
 
-    @_step(peer=_one(lambda peer: peer.talks), parts=_messages.flatmap(_cut_once))
+    @_step(peer=_one(lambda peer: peer.talks), chunks=_chunks())
+    def send_chunks(self, peer: Peer, chunks: list[bytes]) -> None:
+        """A peer sends a message, cut into chunks."""
+        for chunk in chunks[:-1]:
+            if peer.talks:
+                peer.send(chunk)
+            self.settle()
+        if peer.talks:
+            peer.send(chunks[-1], b"".join(chunks))
+        self.settle()
+
+    @_step(
+        peer=_one(lambda peer: peer.talks),
+        messages=st.lists(_message(), min_size=1, max_size=_MOST_TOGETHER),
+    )
+    def send_together(self, peer: Peer, messages: list[bytes]) -> None:
+        """A peer sends several messages in one chunk."""
+        if peer.talks:
+            for message in messages:
+                peer.send(message, message)
+        self.settle()
+
+    @_step(peer=_one(lambda peer: peer.talks), parts=_parts())
     def send_beginning(self, peer: Peer, parts: tuple[bytes, bytes]) -> None:
         """A peer sends the first part; the rest goes before what it sends next, as one chunk."""
         if peer.talks:
@@ -258,5 +285,5 @@ class ProtocolMachine(Crowd[F], RuleBasedStateMachine):
     def teardown(self) -> None:
         """End all connections as a cancelled server does; check that nothing is left."""
         if currently_in_test_context():
-            note(f"what has happened (< received, > sent):\n{self.transcript}")
+            note(f"the exchange (< received, > sent):\n{self.transcript}")
         self.dismiss()

@@ -107,11 +107,6 @@ class WatchedHarness(Harness[P]):
         return self._connection is not None
 
     @property
-    def deadline(self) -> float:
-        """When something happens because time passes; ``inf``: never."""
-        return self._open.deadline
-
-    @property
     def paused(self) -> bool:
         """Whether somebody has paused reading."""
         return bool(self._open.holds & holds.PAUSED)

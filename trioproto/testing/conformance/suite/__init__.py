@@ -42,6 +42,7 @@ RULES = (
     "throttling",
     "counters",
     "events",
+    "combinations",
     "random_walks",
 )
 """The modules with the tests: a rule, or a part of one, in each."""

@@ -120,6 +120,7 @@ async def test_the_librarys_pause_outlives_our_own(connect: Connecting) -> None:
         assert protocol.received == b"more"
 
 
+@needs(Feature.HALF_CLOSE)
 async def test_reading_can_be_paused_after_our_own_eof_too(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:

@@ -34,6 +34,7 @@ async def test_a_reply_is_not_destroyed_by_input_that_was_never_read(connect: Co
         assert type(protocol.reason) is ConnectionDone
 
 
+@needs(Feature.HALF_CLOSE)
 async def test_input_during_the_linger_does_not_destroy_the_reply(connect: Connecting) -> None:
     def reply_and_close(self: Recorder) -> None:
         self.transport.write(b"reply")
@@ -51,6 +52,7 @@ async def test_input_during_the_linger_does_not_destroy_the_reply(connect: Conne
         assert not protocol.lost
 
 
+@needs(Feature.HALF_CLOSE)
 async def test_it_lingers_for_the_peers_eof_and_no_longer(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -64,6 +66,7 @@ async def test_it_lingers_for_the_peers_eof_and_no_longer(
         assert type(protocol.reason) is ConnectionDone
 
 
+@needs(Feature.HALF_CLOSE)
 async def test_the_peers_eof_ends_the_linger(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -88,6 +91,7 @@ async def test_a_reset_during_the_linger_ends_a_close_that_is_clean(connect: Con
         assert type(protocol.reason) is ConnectionDone
 
 
+@needs(Feature.HALF_CLOSE)
 async def test_input_does_not_prolong_the_linger(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -104,6 +108,7 @@ async def test_input_does_not_prolong_the_linger(
         assert protocol.lost
 
 
+@needs(Feature.HALF_CLOSE)
 async def test_the_linger_is_counted_from_the_shutdown(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:

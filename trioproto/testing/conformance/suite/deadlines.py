@@ -12,6 +12,7 @@ from trioproto.testing.conformance.recorder import Recorder
 from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
 
 
+@needs(Feature.HALF_CLOSE)
 async def test_a_peer_that_says_nothing_is_closed_after_a_minute(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -252,6 +253,7 @@ async def test_each_connection_has_its_own_time(
         assert "timed_out" in protocols[0].heard
 
 
+@needs(Feature.HALF_CLOSE)
 async def test_a_peer_that_says_nothing_after_our_eof_is_closed_in_time_too(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:

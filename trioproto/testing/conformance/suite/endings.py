@@ -383,6 +383,7 @@ async def test_a_task_may_close_its_own_connection(connect: Connecting) -> None:
 # An async connection_lost
 
 
+@needs(Feature.HALF_CLOSE)
 @each("ending", ENDINGS)
 async def test_an_async_connection_lost_finishes_after_every_ending(
     connect: Connecting, autojump_clock: MockClock, ending: str
@@ -449,6 +450,7 @@ async def test_a_hard_cancel_neither_flushes_nor_lingers(
     assert autojump_clock.current_time() < 1
 
 
+@needs(Feature.HALF_CLOSE)
 async def test_a_cancel_ends_a_flush_and_a_linger_at_once(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:

@@ -41,7 +41,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     services: Sequence[type[Service]] = getattr(metafunc.module, "SERVICES", ())
     if not services:
         raise pytest.UsageError(
-            f"{metafunc.definition.nodeid}: of what? Its module needs SERVICES = [MyService]"
+            f"{metafunc.definition.nodeid}: of what? its module needs SERVICES = [MyService]"
         )
     terms = terms_of(metafunc.function)
     if terms.argument:

@@ -360,6 +360,7 @@ async def test_a_connection_kept_open_after_eof_goes_on_writing(connect: Connect
         assert type(protocol.reason) is ConnectionDone
 
 
+@needs(Feature.HALF_CLOSE)
 async def test_a_connection_kept_open_closes_once_both_sides_have_ended(
     connect: Connecting,
 ) -> None:
@@ -374,6 +375,7 @@ async def test_a_connection_kept_open_closes_once_both_sides_have_ended(
         assert type(protocol.reason) is ConnectionDone
 
 
+@needs(Feature.HALF_CLOSE)
 async def test_write_eof_lets_us_go_on_reading(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:
@@ -393,6 +395,7 @@ async def test_write_eof_lets_us_go_on_reading(connect: Connecting) -> None:
         assert type(protocol.reason) is ConnectionDone
 
 
+@needs(Feature.HALF_CLOSE)
 async def test_write_eof_is_idempotent_and_harmless_on_a_closed_connection(
     connect: Connecting,
 ) -> None:
@@ -408,6 +411,7 @@ async def test_write_eof_is_idempotent_and_harmless_on_a_closed_connection(
         assert type(protocol.reason) is ConnectionDone
 
 
+@needs(Feature.HALF_CLOSE)
 async def test_write_eof_waits_for_what_was_written(connect: Connecting) -> None:
     protocol = Recorder()
     data = b"0123456789abcdef" * (MORE_THAN_FITS // 16)

@@ -11,6 +11,7 @@ import trio
 from trioproto.runtime.factory import Factory
 from trioproto.sansio.errors import ConnectionAborted
 from trioproto.sansio.protocol import Protocol
+from trioproto.testing.conformance.features import Feature, needs
 from trioproto.testing.conformance.peer import Peer
 from trioproto.testing.conformance.recorder import Recorder
 from trioproto.testing.conformance.service import MORE_THAN_FITS, Serving
@@ -40,6 +41,7 @@ class Forwards(Protocol):
         return True
 
 
+@needs(Feature.HALF_CLOSE)
 async def test_a_forwarder_passes_much_both_ways_with_little_waiting(serving: Serving) -> None:
     left, right = Forwards(), Forwards()
     left.other, right.other = right, left

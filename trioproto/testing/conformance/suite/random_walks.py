@@ -87,6 +87,8 @@ class Pair:
             transport.resume_reading()
         elif action == "pause":
             transport.pause_reading()
+        elif action == "write_eof" and not transport.can_write_eof:
+            pass
         elif action in ("close", "abort", "write_eof"):
             if action == "write_eof" and not transport.closing:
                 transport.close()

@@ -5,6 +5,7 @@ That nothing spins is shown by ``settle()``: it returns only when all tasks slee
 
 from __future__ import annotations
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -17,7 +18,7 @@ from trioproto.sansio.errors import (
     IncompleteFrame,
     WriteTimeout,
 )
-from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.features import Feature, lacks, needs
 from trioproto.testing.conformance.recorder import Recorder, keep_open
 from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
 
@@ -105,6 +106,7 @@ async def test_a_paused_connection_can_still_write_after_a_fin(connect: Connecti
         protocol.transport.close()  # paused, a stream would not notice the peer's end
 
 
+@needs(Feature.HALF_CLOSE)
 async def test_a_paused_connection_closed_on_both_sides_does_not_spin(
     connect: Connecting,
 ) -> None:
@@ -245,6 +247,19 @@ async def test_a_chunk_is_never_larger_than_read_size(serving: Serving) -> None:
         await peer.settle()
         assert protocol.received == b"eightbts" * 8
         assert max(map(len, protocol.chunks)) <= 8
+
+
+@lacks(Feature.ENCRYPTS)  # where a chunk is a record
+@pytest.mark.parametrize("size", [7, 8, 9, 64])
+async def test_what_came_at_once_is_read_in_chunks_of_read_size(
+    connect: Connecting, size: int
+) -> None:
+    protocol = Recorder(data_received=lambda self: self.transport.write(self.chunks[-1]))
+    data = bytes(range(size))
+    async with connect(protocol, read_size=8) as peer:
+        await peer.send(data)
+        assert await peer.receive_exactly(size) == data
+        assert protocol.chunks == [data[start : start + 8] for start in range(0, size, 8)]
 
 
 async def test_a_peer_that_sends_without_end_does_not_keep_others_waiting(

@@ -212,6 +212,7 @@ async def test_the_time_for_the_first_byte_counts_from_the_opening(
 # Ends
 
 
+@needs(Feature.HALF_CLOSE)
 async def test_close_and_linger_have_the_times_that_were_set(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:

@@ -19,6 +19,7 @@ from trioproto.testing.conformance.peer import Peer
 from trioproto.testing.conformance.recorder import Recorder, keep_open
 from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Service, Serving
 
+NEEDS = {Feature.RATES}
 RATE = 20_000  # its burst is more than a TLS handshake
 
 

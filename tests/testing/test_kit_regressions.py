@@ -1,0 +1,176 @@
+"""Ways in which the kit once told something else than what was so."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from trioproto import Factory, Protocol
+from trioproto.errors import ConnectionDone
+from trioproto.testing import Faults, Harness, Link, Pipe, connected, peer
+
+
+class Oops(Exception):
+    """What the callbacks of these tests raise."""
+
+
+class Noting(Protocol):
+    """Notes what it hears."""
+
+    def __init__(self, keep_open: bool = False) -> None:
+        self.keep_open = keep_open
+        self.heard: list[object] = []
+
+    def connection_made(self) -> None:
+        self.heard.append("made")
+
+    def data_received(self, data: bytes) -> None:
+        self.heard.append(data)
+
+    def eof_received(self) -> bool:
+        self.heard.append("eof")
+        return self.keep_open
+
+
+class Fails(Protocol):
+    def data_received(self, data: bytes) -> None:
+        raise Oops
+
+
+# Whose error it was
+
+
+async def test_a_nursery_in_the_block_that_fails_of_the_reset_is_no_error_of_its_own() -> None:
+    with pytest.raises(Oops) as caught:
+        async with connected(Fails) as stream, trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            await stream.send_all(b"x")
+            await stream.receive_some()
+    (note,) = caught.value.__notes__
+    assert "BrokenResourceError" in note
+
+
+async def test_a_nursery_in_the_block_that_fails_otherwise_comes_out_as_it_is() -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        async with connected(Fails) as stream, trio.open_nursery():
+            await stream.send_all(b"x")
+            with trio.CancelScope(shield=True):
+                await wait_all_tasks_blocked()
+            raise KeyError
+    assert [type(each) for each in caught.value.exceptions] == [KeyError]
+    assert isinstance(caught.value.__context__, Oops)
+
+
+async def test_a_scripted_peer_that_is_reset_by_the_callbacks_error_is_a_note_to_it() -> None:
+    with pytest.raises(Oops) as caught:
+        async with connected(Fails) as stream, peer(stream) as p:
+            await p.send(b"x")
+            await p.expect(b"y")
+    (note,) = caught.value.__notes__
+    assert f"{__file__}:" in note
+    assert "a reset came instead" in note
+
+
+async def test_who_cancels_a_block_gets_the_callbacks_error_alone(
+    autojump_clock: MockClock,
+) -> None:
+    class FailsWhenCancelled(Protocol):
+        async def data_received(self, data: bytes) -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise Oops
+
+    with pytest.raises(Oops), trio.move_on_after(1):
+        async with connected(FailsWhenCancelled) as stream:
+            await stream.send_all(b"x")
+            await trio.sleep_forever()
+
+
+# What a harness lets happen
+
+
+@pytest.mark.parametrize("keep_open", [False, True])
+def test_nothing_arrives_after_the_peers_end(keep_open: bool) -> None:
+    noting = Noting(keep_open)
+    harness = Harness(noting)
+    harness.connect()
+    harness.feed_eof()
+    with pytest.raises(RuntimeError, match="after feed_eof"):
+        harness.feed(b"x")
+    assert noting.heard[:2] == ["made", "eof"]
+
+
+def test_no_bytes_are_nothing_that_arrives() -> None:
+    noting = Noting()
+    harness = Harness(noting)
+    harness.connect()
+    harness.feed(b"")
+    assert noting.heard == ["made"]
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_whatever_is_fed_bytes_are_received(kind: type) -> None:
+    noting = Noting()
+    harness = Harness(noting)
+    harness.connect()
+    harness.feed(kind(b"x"))
+    assert noting.heard == ["made", b"x"]
+    assert type(noting.heard[1]) is bytes
+
+
+def test_time_does_not_go_back() -> None:
+    harness, link = Harness(Protocol()), Link(Protocol(), Protocol())
+    harness.connect()
+    link.connect()
+    with pytest.raises(ValueError, match="-0.1"):
+        harness.advance(-0.1)
+    with pytest.raises(ValueError, match="-0.1"):
+        link.advance(-0.1)
+    assert harness.time() == link.time() == 0
+
+
+def test_a_window_of_less_than_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="window cannot be -1"):
+        Harness(Protocol(), window=-1)
+    harness = Harness(Protocol(), window=0)
+    with pytest.raises(ValueError, match="window cannot be -1"):
+        harness.window = -1
+
+
+# What a link carries
+
+
+class Echo(Protocol):
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+class Collects(Protocol):
+    got = 0
+
+    def connection_made(self) -> None:
+        self.transport.write(bytes(30_000))
+
+    def data_received(self, data: bytes) -> None:
+        self.got += len(data)
+        if self.got == 30_000:
+            self.transport.close()
+
+
+def test_much_that_comes_byte_by_byte_is_no_endless_answering() -> None:
+    bytewise = Faults(reads=(1,), writes=(1,))
+    link = Link(Factory(Collects), Factory(Echo), to_server=bytewise, to_client=bytewise)
+    client, _ = link.connect()
+    assert client.got == 30_000
+    link.advance(5)
+    link.client.expect_lost(ConnectionDone)
+
+
+@pytest.mark.parametrize("capacity", [0, -1])
+def test_a_way_without_room_for_a_byte_is_refused(capacity: int) -> None:
+    with pytest.raises(ValueError, match="at least 1 byte"):
+        Pipe(capacity=capacity)
+    with pytest.raises(ValueError, match="at least 1 byte"):
+        Link(Protocol(), Protocol(), capacity=capacity)
