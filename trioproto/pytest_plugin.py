@@ -32,12 +32,7 @@ def pytest_runtest_call() -> Generator[None, Any, Any]:
             error = error.exceptions[0]
         if not hasattr(error, "left_block"):
             raise
-    before = error.__context__
-    try:
-        raise error
-    finally:
-        error.__context__ = before
-        del error, before
+    raise error
 
 
 @pytest.fixture
