@@ -42,7 +42,7 @@ TLSStream: TypeAlias = "trio.SSLStream[MemoryStream]"
 _TIME_TO_CLOSE = 1.0
 """Seconds for closing the clients' ends, and for the server to read what has arrived then."""
 _TIME_TO_SHAKE_HANDS = 60.0
-"""Seconds for the client's part of a TLS handshake: if the server's end is dropped it never comes."""
+"""Seconds for the client's part of a TLS handshake, as what is dropped never comes."""
 
 
 class Served(ABC, Generic[P, S]):
