@@ -9,6 +9,7 @@ import trio
 import trio.testing
 
 from tests.examples.snippets_throttling import KIB, at_night, downloads
+from tests.threads import threads_take_no_time
 from trioproto.testing import Harness
 
 
@@ -17,16 +18,16 @@ async def test_a_download_goes_at_its_rate(
 ) -> None:
     """A second's worth comes at once, the rest in its time."""
     (tmp_path / "file").write_bytes(bytes(1024 * KIB))
-    autojump_clock.autojump_threshold = 0.01  # a moment for the thread that reads the file
     factory = downloads(tmp_path)
     ours, theirs = trio.testing.memory_stream_pair()
-    async with factory, trio.open_nursery() as nursery:
-        nursery.start_soon(factory.handle, theirs)
-        await ours.send_all(b"file\r\n")
-        received = 0
-        while data := await ours.receive_some():
-            received += len(data)
-        await ours.aclose()
+    with threads_take_no_time():  # that read the file
+        async with factory, trio.open_nursery() as nursery:
+            nursery.start_soon(factory.handle, theirs)
+            await ours.send_all(b"file\r\n")
+            received = 0
+            while data := await ours.receive_some():
+                received += len(data)
+            await ours.aclose()
     assert received == 1024 * KIB
     assert trio.current_time() == pytest.approx(3, abs=1)
 
