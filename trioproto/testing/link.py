@@ -17,11 +17,10 @@ from trioproto.factory import Factory
 from trioproto.sansio.addresses import Address
 from trioproto.sansio.layer import Layer
 from trioproto.sansio.protocol import Protocol
-from trioproto.sansio.settings import Settings
 from trioproto.testing.by_hand import _nothing
 from trioproto.testing.faults import Faults
 from trioproto.testing.harness import Harness
-from trioproto.testing.pipe import Pipe
+from trioproto.testing.pipe import CAPACITY, Pipe
 from trioproto.testing.transcript import TranscriptError
 
 P = TypeVar("P", bound=Protocol)
@@ -125,16 +124,15 @@ class Link(Generic[C, S]):
     be async.
 
     Args:
-        client: a protocol, or the factory that builds it.
+        client: a protocol, or the factory that builds it, whose settings count.
         server: the same, of the other side.
         to_server: what happens to the bytes that go there.
         to_client: what happens to those that come back.
         seed: chooses what happens first among several things, and faults of both
             directions that cut and delay, beside those that are given. ``None``:
             all in order, and no faults but the given ones.
-        capacity: bytes that may be under way, each way; ``None``: any number.
-        client_settings: in place of those of the client's factory.
-        server_settings: in place of those of the server's factory.
+        capacity: bytes that may be under way, each way; as over memory streams 64 KiB
+            if nothing else is said. ``None``: any number.
         client_layers: what stands between the bytes and the client, such as TLS.
         server_layers: the same, of the server.
         peer: the client's address, as the server sees it.
@@ -154,9 +152,7 @@ class Link(Generic[C, S]):
         to_server: Faults | None = None,
         to_client: Faults | None = None,
         seed: int | None = None,
-        capacity: int | None = None,
-        client_settings: Settings | None = None,
-        server_settings: Settings | None = None,
+        capacity: int | None = CAPACITY,
         client_layers: Iterable[Layer] = (),
         server_layers: Iterable[Layer] = (),
         peer: Address | None = None,
@@ -166,16 +162,9 @@ class Link(Generic[C, S]):
         there = Pipe(self._faults(to_server), capacity=capacity)
         back = Pipe(self._faults(to_client), capacity=capacity)
         self.client: LinkEnd[C] = LinkEnd(
-            client,
-            back,
-            there,
-            settings=client_settings,
-            layers=client_layers,
-            server_side=False,
+            client, back, there, layers=client_layers, server_side=False
         )
-        self.server: LinkEnd[S] = LinkEnd(
-            server, there, back, settings=server_settings, layers=server_layers, peer=peer
-        )
+        self.server: LinkEnd[S] = LinkEnd(server, there, back, layers=server_layers, peer=peer)
         self._ends: tuple[LinkEnd[Any], LinkEnd[Any]] = (self.client, self.server)
         self._now = 0.0
 
