@@ -102,7 +102,8 @@ class HarnessService(Service):
 
     async def new_peer(self) -> Peer:
         window = SMALL if self.small_buffers else None
-        harness = Harness(self.factory, settings=self.factory.settings, window=window)
+        errors = self.factory.settings.callback_errors
+        harness = Harness(self.factory, window=window, callback_errors=errors)
         peer = HarnessPeer(self, harness, window)
         try:
             self.do(harness.connect)

@@ -207,9 +207,7 @@ def test_who_does_not_read_holds_up_who_writes() -> None:
 
 
 def test_who_never_reads_is_given_up_when_the_other_closes() -> None:
-    patient = Factory(Silent, idle_timeout=None)
-    link = Link(Silent(), patient, capacity=10)
-    client, server = link.connect()
+    link, client, server = silent(capacity=10, idle_timeout=None)
     server.transport.pause_reading()
     client.transport.write(bytes(20))
     client.transport.close()

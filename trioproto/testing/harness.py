@@ -7,21 +7,20 @@ that the test decides when bytes arrive, how many leave, and what time it is.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from errno import ECONNRESET
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from trioproto.factory import Factory
+from trioproto.factory import Factory, P
 from trioproto.sansio.addresses import Address, UnknownAddress
 from trioproto.sansio.errors import ConnectionClosed
 from trioproto.sansio.layer import Layer
 from trioproto.sansio.lifecycle import State
-from trioproto.sansio.protocol import Protocol
-from trioproto.sansio.settings import Settings
 from trioproto.sansio.transport import Transport
 from trioproto.testing.by_hand import ByHand, _nothing
+from trioproto.testing.targets import Target, factory_of
 from trioproto.testing.transcript import TranscriptError
 
-P = TypeVar("P", bound=Protocol)
 R = TypeVar("R", bound=ConnectionClosed)
 
 
@@ -30,53 +29,51 @@ class Harness(ByHand, Generic[P]):
 
     ::
 
-        harness = Harness(Factory(Calculator))
+        harness = Harness(Calculator)
         harness.connect()
         harness.exchange(b"1+1\r\n", b"2\r\n")
         harness.advance(61)
         harness.expect_lost(IdleTimeout)
 
-    What user code raises comes out of the call that led to it, unless the
-    settings say ``callback_errors="log"``.
+    What user code raises comes out of the call that led to it, unless
+    ``callback_errors="log"`` is given.
 
     Args:
-        target: a protocol, or a factory that builds it.
-        settings: in place of the factory's, ``callback_errors`` too: it is ``"log"``
-            unless they say ``"raise"``. Settings of the factory leave it to the harness.
+        target: a factory or a protocol, or what makes one: a class, or a function.
         peer: the address that the protocol sees.
         window: bytes that the peer takes before it stalls; ``None``: any number.
         layers: what stands between the bytes and the protocol, such as TLS.
         server_side: whether the peer has made the connection, and not we.
         half_close: whether one side can be ended alone, as over TCP.
+        settings: settings of this connection, in place of the factory's.
 
     Attributes:
-        factory: the factory, a private one if *target* is a protocol.
+        factory: the factory, a private one if *target* is none.
         transcript: what was said, as failures show it.
         write_closed: whether the peer has seen our EOF.
 
     Raises:
-        ValueError: *window* is below 0, also if it is set later.
+        ValueError: *window* is below 0, also if it is set later; or a setting out of its range.
+        TypeError: *target* makes nothing; or an unknown setting.
 
     Origin: Twisted's ``StringTransport`` and ``Clock``.
     """
 
     def __init__(
         self,
-        target: P | Factory[P],
+        target: Target[P],
         *,
-        settings: Settings | None = None,
         peer: Address | None = None,
         window: int | None = None,
         layers: Iterable[Layer] = (),
         server_side: bool = True,
         half_close: bool = True,
+        **settings: Any,
     ) -> None:
-        if isinstance(target, Factory):
-            self.factory: Factory[P] = target
-        else:
-            self.factory = Factory(lambda: target)
+        self.factory: Factory[P] = factory_of(target)
         super().__init__(self.factory)
-        self._settings = settings or self._raising(self.factory.settings)
+        own = self._raising(self.factory.settings)
+        self._settings = replace(own, **settings) if settings else own
         self._peer = peer or UnknownAddress("harness")
         self._layers = layers
         self._window = _checked(window)

@@ -13,7 +13,7 @@ from math import inf
 from random import Random
 from typing import Any, Generic, TypeVar
 
-from trioproto.factory import Factory
+from trioproto.factory import P
 from trioproto.sansio.addresses import Address
 from trioproto.sansio.layer import Layer
 from trioproto.sansio.protocol import Protocol
@@ -21,9 +21,9 @@ from trioproto.testing.by_hand import _nothing
 from trioproto.testing.faults import Faults
 from trioproto.testing.harness import Harness
 from trioproto.testing.pipe import CAPACITY, Pipe
+from trioproto.testing.targets import Target
 from trioproto.testing.transcript import TranscriptError
 
-P = TypeVar("P", bound=Protocol)
 C = TypeVar("C", bound=Protocol)
 S = TypeVar("S", bound=Protocol)
 
@@ -36,9 +36,7 @@ _STEPS_OF_A_BYTE = 4
 class LinkEnd(Harness[P]):
     """A harness whose peer is the other end of a link."""
 
-    def __init__(
-        self, target: P | Factory[P], incoming: Pipe, outgoing: Pipe, **options: Any
-    ) -> None:
+    def __init__(self, target: Target[P], incoming: Pipe, outgoing: Pipe, **options: Any) -> None:
         super().__init__(target, **options)
         self._incoming = incoming
         self._outgoing = outgoing
@@ -115,7 +113,7 @@ class Link(Generic[C, S]):
 
     ::
 
-        link = Link(Factory(Client), Factory(Server), seed=7)
+        link = Link(Client, Server, seed=7)
         client, server = link.connect()
         link.run_until(lambda: client.answers == 3)
 
@@ -124,7 +122,7 @@ class Link(Generic[C, S]):
     be async.
 
     Args:
-        client: a protocol, or the factory that builds it, whose settings count.
+        client: a factory or a protocol, or what makes one: a class, or a function.
         server: the same, of the other side.
         to_server: what happens to the bytes that go there.
         to_client: what happens to those that come back.
@@ -136,6 +134,7 @@ class Link(Generic[C, S]):
         client_layers: what stands between the bytes and the client, such as TLS.
         server_layers: the same, of the server.
         peer: the client's address, as the server sees it.
+        settings: settings of both connections, in place of their factories'.
 
     Attributes:
         client: the harness of the client.
@@ -146,8 +145,8 @@ class Link(Generic[C, S]):
 
     def __init__(
         self,
-        client: C | Factory[C],
-        server: S | Factory[S],
+        client: Target[C],
+        server: Target[S],
         *,
         to_server: Faults | None = None,
         to_client: Faults | None = None,
@@ -156,15 +155,18 @@ class Link(Generic[C, S]):
         client_layers: Iterable[Layer] = (),
         server_layers: Iterable[Layer] = (),
         peer: Address | None = None,
+        **settings: Any,
     ) -> None:
         self._random = None if seed is None else Random(seed)
         self._seed = seed
         there = Pipe(self._faults(to_server), capacity=capacity)
         back = Pipe(self._faults(to_client), capacity=capacity)
         self.client: LinkEnd[C] = LinkEnd(
-            client, back, there, layers=client_layers, server_side=False
+            client, back, there, layers=client_layers, server_side=False, **settings
         )
-        self.server: LinkEnd[S] = LinkEnd(server, there, back, layers=server_layers, peer=peer)
+        self.server: LinkEnd[S] = LinkEnd(
+            server, there, back, layers=server_layers, peer=peer, **settings
+        )
         self._ends: tuple[LinkEnd[Any], LinkEnd[Any]] = (self.client, self.server)
         self._now = 0.0
 
