@@ -302,6 +302,18 @@ async def test_a_group_that_a_callback_raised_is_flat_too() -> None:
     assert list(map(type, caught.value.exceptions)) == [Oops, KeyError]
 
 
+async def test_a_group_of_the_blocks_stays_one_beside_a_callbacks_error() -> None:
+    group = ExceptionGroup("mine", [KeyError(), ValueError()])
+    with pytest.raises(ExceptionGroup) as caught:
+        async with connected(Data) as stream:
+            await stream.send_all(b"x")
+            with trio.CancelScope(shield=True):
+                await wait_all_tasks_blocked()
+            raise group
+    assert caught.value is group
+    assert isinstance(group.__context__, Oops)
+
+
 async def test_an_interrupt_in_a_callback_comes_out() -> None:
     class Interrupts(Protocol):
         def data_received(self, data: bytes) -> None:

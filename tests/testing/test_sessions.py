@@ -151,7 +151,7 @@ def test_the_error_shows_the_exchange() -> None:
         "that.txt, line 3: not what was to come\n"
         "  came:     b'a\\r\\n'\n"
         "  expected: b'b\\r\\n'\n"
-        "  byte 0 is 97, expected 98\n"
+        "  from byte 0 on: b'a\\r\\n', expected b'b\\r\\n'\n"
         "the exchange (< received, > sent):\n"
         "     0.000   connected\n"
         "     0.000 > b'hello\\r\\n'\n"

@@ -160,6 +160,11 @@ class PlainMemoryStream(trio.abc.Stream):
         finally:
             self._sending = False
 
+    @property
+    def last_arrives_at(self) -> float:
+        """When the last of what we have sent arrives, on trio's clock, as far as it ever does."""
+        return self._outgoing.pipe.last_at()
+
     async def wait_all_read(self) -> None:
         """Wait until the other end has received all that we have sent, or has closed.
 

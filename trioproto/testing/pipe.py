@@ -142,6 +142,11 @@ class Pipe:
         first = self._under_way[0][0] if self._under_way else self._ends_at
         return min(first, self.breaks_at)
 
+    def last_at(self) -> float:
+        """Return when the last arrives of what was written, or EOF; what never does is left out."""
+        times = [self._ends_at, *(arrives for arrives, _ in self._under_way)]
+        return max((each for each in times if each < inf), default=-inf)
+
     def close(self) -> None:
         """Read nothing any more; what waits is lost."""
         self.closed = True
