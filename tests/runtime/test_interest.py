@@ -20,8 +20,8 @@ from tests.behaviour.drivers import MORE_THAN_FITS, Serving
 from tests.behaviour.peers import Peer
 from tests.behaviour.recorder import Recorder, keep_open
 from tests.runtime.standins import Steps
-from tests.threads import threads_take_no_time
 from trioproto.errors import ConnectionDone
+from trioproto.testing.threads import threads_take_no_time
 
 on_sockets = pytest.mark.parametrize("driver", ["poll", "stream"])
 

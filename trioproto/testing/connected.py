@@ -14,7 +14,8 @@ from trioproto.factory import P
 from trioproto.testing.block import Block
 from trioproto.testing.contexts import SERVER_NAME, TLSContexts
 from trioproto.testing.faults import NONE, Faults
-from trioproto.testing.memory import CAPACITY, MEMORY, MemoryStream
+from trioproto.testing.memory import MEMORY, MemoryStream
+from trioproto.testing.pipe import CAPACITY
 from trioproto.testing.served import MemoryServer, S, TLSStream
 from trioproto.testing.serving import memory_server
 from trioproto.testing.targets import Target

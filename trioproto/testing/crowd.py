@@ -51,6 +51,7 @@ class Crowd(Generic[F]):
         self.live: list[Peer] = []
         self.transcript = Transcript()
         self.broken = False
+        self._newcomers: list[Peer] = []
         self._came = 0
         self._losses = count()
 
@@ -63,7 +64,9 @@ class Crowd(Generic[F]):
         """Follow that the last byte of *message* is about to be delivered.
 
         Several messages may come in one chunk: this is called for each before it
-        is delivered. It is not called for what comes while the server closes.
+        is delivered. A receiver that stops in a chunk (it pauses reading, or more
+        than ``high_water`` waits for a peer that stalls) gets to the rest later. It
+        is not called for what comes while the server closes.
         """
 
     def on_lost(self, peer: Peer) -> None:
@@ -106,7 +109,7 @@ class Crowd(Generic[F]):
             if harness.connected:
                 self._came += 1
                 self.live.append(peer)
-        self.on_connected(peer)
+                self._newcomers.append(peer)
 
     def resume(self, peer: Peer) -> None:
         """Resume reading, if it was paused by us."""
@@ -123,7 +126,7 @@ class Crowd(Generic[F]):
                 action(*args)
             finally:
                 self._hear()
-            self._follow_losses()
+            self._follow()
         except BaseException as exc:
             self.transcript.happened(f"{type(exc).__name__} was raised", self.now)
             self.broken = True
@@ -137,7 +140,10 @@ class Crowd(Generic[F]):
                 peer.received += data
                 self.transcript.happened(f"{peer} > {data[:160]!r}", self.now)
 
-    def _follow_losses(self) -> None:
+    def _follow(self) -> None:
+        """Tell the hooks who has come, and who has gone, in this order."""
+        while self._newcomers:
+            self.on_connected(self._newcomers.pop(0))
         lost = [peer for peer in self.live if peer.lost]
         for peer in sorted(lost, key=lambda peer: peer.harness.loss or 0):
             self.live.remove(peer)
@@ -203,7 +209,7 @@ class Crowd(Generic[F]):
         """
         try:
             self._hear()  # what others than we have led to
-            self._follow_losses()
+            self._follow()
             self._deliver()
             for peer in self.live:
                 self._check_order(peer)

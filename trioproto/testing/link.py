@@ -20,7 +20,7 @@ from trioproto.sansio.protocol import Protocol
 from trioproto.testing.by_hand import _nothing, checked_seconds
 from trioproto.testing.faults import Faults
 from trioproto.testing.harness import Harness
-from trioproto.testing.pipe import Pipe
+from trioproto.testing.pipe import CAPACITY, Pipe
 from trioproto.testing.targets import Target
 from trioproto.testing.transcript import TranscriptError
 
@@ -130,7 +130,8 @@ class Link(Generic[C, S]):
         seed: chooses what happens first among several things, and faults of both
             directions that cut and delay, beside those that are given. ``None``:
             all in order, and no faults but the given ones.
-        capacity: bytes that may be under way, each way; ``None``: any number.
+        capacity: bytes that may be under way, each way; as over memory streams 64 KiB
+            if nothing else is said. ``None``: any number.
         client_layers: what stands between the bytes and the client, such as TLS.
         server_layers: the same, of the server.
         peer: the client's address, as the server sees it.
@@ -151,7 +152,7 @@ class Link(Generic[C, S]):
         to_server: Faults | None = None,
         to_client: Faults | None = None,
         seed: int | None = None,
-        capacity: int | None = None,
+        capacity: int | None = CAPACITY,
         client_layers: Iterable[Layer] = (),
         server_layers: Iterable[Layer] = (),
         peer: Address | None = None,

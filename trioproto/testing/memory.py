@@ -15,11 +15,9 @@ import trio
 
 from trioproto.sansio.addresses import Address, UnknownAddress
 from trioproto.testing.faults import NONE, Faults
-from trioproto.testing.pipe import Pipe
+from trioproto.testing.pipe import CAPACITY, Pipe
 from trioproto.testing.way import Way, reset_error, wait_for
 
-CAPACITY = 65536
-"""Bytes that may wait one way, if nothing else is said."""
 MEMORY = UnknownAddress("memory")
 """The address of an end that was given none."""
 

@@ -14,6 +14,9 @@ from math import inf
 
 from trioproto.testing.faults import Faults
 
+CAPACITY = 65536
+"""Bytes that may wait one way of a connection, if nothing else is said."""
+
 
 class Pipe:
     """One direction of a connection.

@@ -15,8 +15,9 @@ import trio
 from trioproto.factory import P
 from trioproto.testing.block import Block
 from trioproto.testing.contexts import SERVER_NAME, TLSContexts, contexts_of
-from trioproto.testing.memory import CAPACITY, MemoryStream
+from trioproto.testing.memory import MemoryStream
 from trioproto.testing.memory_listener import open_memory_listener
+from trioproto.testing.pipe import CAPACITY
 from trioproto.testing.served import MemoryServer, SocketServer, TLSStream
 from trioproto.testing.targets import Target, factory_of
 

@@ -8,7 +8,9 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from tests.threads import no_thread_works, threads_take_no_time
+from trioproto import Protocol
+from trioproto.testing import connected
+from trioproto.testing.threads import no_thread_works, threads_take_no_time
 
 
 def work() -> None:
@@ -29,6 +31,36 @@ async def test_it_passes_before_and_after_that(autojump_clock: MockClock) -> Non
         await trio.sleep(1)
     await trio.sleep(1)
     assert trio.current_time() == 3
+
+
+async def test_a_block_in_which_something_is_served_waits_for_threads(
+    autojump_clock: MockClock,
+) -> None:
+    class Slow(Protocol):
+        async def connection_made(self) -> None:
+            await trio.to_thread.run_sync(work)
+            self.transport.write(b"done")
+
+    async with connected(Slow) as stream:
+        with trio.fail_after(1):
+            assert await stream.receive_some() == b"done"
+        assert trio.current_time() == 0
+
+
+async def test_a_clock_that_does_not_jump_stays_so() -> None:
+    clock = trio.lowlevel.current_clock()
+    assert not isinstance(clock, MockClock)
+    with threads_take_no_time():
+        await trio.to_thread.run_sync(work)
+
+
+async def test_blocks_may_be_nested(autojump_clock: MockClock) -> None:
+    with threads_take_no_time(), threads_take_no_time():
+        await trio.to_thread.run_sync(work)
+    with threads_take_no_time():
+        await trio.sleep(1)
+    await trio.sleep(1)
+    assert trio.current_time() == 2
 
 
 async def test_threads_that_nobody_waits_for_are_waited_for(autojump_clock: MockClock) -> None:
