@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import inf, nan
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -220,3 +223,64 @@ async def test_a_tls_handshake_that_never_ends_fails_and_does_not_hang(
         async with connected(Echo, tls=True, to_client=Faults(drop_after=100)):
             pass
     assert trio.current_time() >= 60
+
+
+@pytest.mark.parametrize("seconds", [inf, nan])
+def test_time_that_no_clock_reaches_is_refused(seconds: float) -> None:
+    harness, link = Harness(Protocol()), Link(Protocol(), Protocol())
+    harness.connect()
+    link.connect()
+    for driven in (harness, link):
+        with pytest.raises(ValueError, match="nor on for ever"):
+            driven.advance(seconds)
+    assert harness.time() == link.time() == 0
+
+
+def test_who_waits_for_ever_is_told_when_nothing_will_happen_any_more() -> None:
+    link = Link(Protocol, Protocol, idle_timeout=None)
+    link.connect()
+    with pytest.raises(TranscriptError, match="has not happened"):
+        link.run_until(lambda: link.lost, seconds=inf)
+
+
+def test_a_harness_is_one_connection() -> None:
+    factory = Factory(Protocol)
+    harness = Harness(factory)
+    harness.connect()
+    with pytest.raises(RuntimeError, match="make another"):
+        harness.connect()
+    assert factory.statistics().open == 1
+
+
+def test_an_end_comes_once() -> None:
+    harness = Harness(Noting(keep_open=True))
+    harness.connect()
+    harness.feed_eof()
+    with pytest.raises(RuntimeError, match=r"after feed_eof\(\)"):
+        harness.feed_eof()
+    assert harness.protocol.heard == ["made", "eof"]
+
+
+@pytest.mark.parametrize("what", [Harness.feed_eof, Harness.reset, Harness.drain, Harness.cancel])
+def test_what_came_too_early_leaves_no_trace(what: Callable[[Harness[Noting]], None]) -> None:
+    harness = Harness(Noting())
+    with pytest.raises(RuntimeError, match="connect"):
+        what(harness)
+    harness.connect()
+    harness.feed(b"x")
+    assert harness.protocol.heard == ["made", b"x"]
+    assert [entry.data for entry in harness.transcript.entries] == ["connected", b"x"]
+
+
+def test_a_link_reads_no_faster_than_the_settings_say() -> None:
+    link = Link(Noting(), Noting(), receive_rate=10)
+    client, server = link.connect()
+    client.transport.write(bytes(30))
+    sizes = []
+    for _ in range(3):
+        link.settle()
+        sizes.append(sum(len(each) for each in server.heard if isinstance(each, bytes)))
+        link.advance(1)
+    assert 9 <= sizes[0] <= 10
+    assert 19 <= sizes[1] <= 20
+    assert 29 <= sizes[2] <= 30
