@@ -35,7 +35,7 @@ myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
 
 # Not needed to read what our code says of itself.
-autodoc_mock_imports = ["hypothesis", "prometheus_client", "opentelemetry"]
+autodoc_mock_imports = ["hypothesis", "prometheus_client", "opentelemetry", "pytest"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_google_docstring = True
@@ -56,7 +56,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(.*\.)?(CollectorRegistry|Meter|Source)"),
     ("py:class", r"AbstractAsyncContextManager|Awaitable|Callable|Iterable|SSLContext"),
     ("py:class", r"pathlib\.Path"),
-    ("py:class", r"(.*\.)?(S|Servable|TLSContexts|TLSStream)"),
+    ("py:class", r"(.*\.)?(C|F|R|S|Servable|TLSContexts|TLSStream)"),
     ("py:exc", r"(Broken|Busy|Closed)ResourceError|WouldBlock"),
     ("py:class", r"trioproto\.factory\.Connections"),
 ]
@@ -69,6 +69,9 @@ PUBLIC = (
     "trioproto.endpoints",
     "trioproto.layers",
     "trioproto.testing",
+    "trioproto.testing.conformance",
+    "trioproto.sansio.connection",
+    "trioproto.sansio.driver",
     "trioproto.testing.stateful",
 )
 # Made by the library only: how, is nobody's business.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -12,6 +13,10 @@ from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from trioproto.testing.conformance.logged import error_log, logged_errors, no_unexpected_errors
+
+__all__ = ["error_log", "logged_errors", "no_unexpected_errors"]
 
 # It asserts for others: what was there instead is shown only if pytest has rewritten it.
 pytest.register_assert_rewrite("tests.examples.running")
@@ -50,59 +55,32 @@ def pytest_report_to_serializable() -> Generator[None, Report, Report]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the programs that tests run keep what Python compiles, where that leaves no traces.
+    if config.getoption("dist", "no") == "no":  # the tests are run by this process
+        _keep_what_is_compiled(config)
+        _hear_control_c()
+
+
+def _keep_what_is_compiled(config: pytest.Config) -> None:
+    """Let programs that tests run keep what Python compiles, where that leaves no traces.
 
     Without it each of them would compile the whole package.
     """
-    distributes = config.getoption("dist", "no") != "no"
-    if os.environ.get("PYTHONDONTWRITEBYTECODE") and not distributes:
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
         folder = tempfile.TemporaryDirectory(prefix="trioproto-tests-")
         config.add_cleanup(folder.cleanup)
-        del os.environ["PYTHONDONTWRITEBYTECODE"]
         os.environ["PYTHONPYCACHEPREFIX"] = folder.name
+
+
+def _hear_control_c() -> None:
+    """A shell has what it runs in the background ignore it, and the tests of it with that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
     """Have the collector pass over what pytest keeps of thousands of tests."""
     gc.collect()
     gc.freeze()
-
-
-class RecordsErrors(logging.Handler):
-    """Keeps what was logged as an error, or with a traceback."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.ERROR or record.exc_info:
-            self.records.append(record)
-
-
-@pytest.fixture
-def error_log() -> Iterator[list[logging.LogRecord]]:
-    logger = logging.getLogger("trioproto")
-    handler = RecordsErrors()
-    logger.addHandler(handler)
-    yield handler.records
-    logger.removeHandler(handler)
-
-
-@pytest.fixture
-def logged_errors(error_log: list[logging.LogRecord]) -> list[logging.LogRecord]:
-    """The errors that trioproto logs; only a test that asks for them may cause any."""
-    return error_log
-
-
-@pytest.fixture(autouse=True)
-def no_unexpected_errors(
-    request: pytest.FixtureRequest, error_log: list[logging.LogRecord]
-) -> Iterator[None]:
-    yield
-    if "logged_errors" not in request.fixturenames:
-        formatter = logging.Formatter()
-        assert [formatter.format(record) for record in error_log] == []
 
 
 @pytest.fixture(autouse=True)

@@ -27,17 +27,12 @@ def pytest_runtest_call() -> Generator[None, Any, Any]:
     except BaseExceptionGroup as group:
         error: BaseException = group
         while isinstance(error, BaseExceptionGroup) and not hasattr(error, "left_block"):
-            if len(error.exceptions) > 1:
+            if len(error.exceptions) != 1:
                 raise
-            error = error.exceptions[0]
+            (error,) = error.exceptions
         if not hasattr(error, "left_block"):
             raise
-    before = error.__context__
-    try:
-        raise error
-    finally:
-        error.__context__ = before
-        del error, before
+    raise error
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from trioproto.testing import Harness, State
 
 
 def test_echo() -> None:
-    harness = Harness(Factory(Echo))
+    harness = Harness(Echo)
     harness.connect()
     harness.exchange(b"hello", b"hello")
     harness.feed_eof()
@@ -36,7 +36,7 @@ def test_who_does_not_read_is_not_read_from() -> None:
 
 
 def test_the_end_of_the_answer_is_not_lost() -> None:
-    harness = Harness(Factory(Echo), window=3)
+    harness = Harness(Echo, window=3)
     harness.connect()
     harness.feed(b"abcdef")
     harness.transport.close()

@@ -1,7 +1,6 @@
 """The answering server: a conversation, however it is cut."""
 
 from examples.answer import Answer
-from trioproto import Factory
 from trioproto.errors import FrameTooLong
 from trioproto.testing import Harness, verify_protocol
 
@@ -21,7 +20,7 @@ def test_it_knows_one_question_however_it_arrives() -> None:
 
 
 def test_a_question_without_an_end_is_none() -> None:
-    harness = Harness(Factory(Answer))
+    harness = Harness(Answer)
     harness.connect()
     harness.exchange(b"How are you?", b"")
     harness.feed_eof()
@@ -29,7 +28,7 @@ def test_a_question_without_an_end_is_none() -> None:
 
 
 def test_who_never_ends_a_line_is_let_go() -> None:
-    harness = Harness(Factory(Answer))
+    harness = Harness(Answer)
     harness.connect()
     harness.exchange(b"x" * (Answer.max_length + 1), b"")
     assert harness.write_closed

@@ -4,7 +4,6 @@ import pytest
 from trio.testing import MockClock
 
 from examples.echo import Echo
-from trioproto import Factory
 from trioproto.testing import Faults, connected, peer, serving
 
 DATA = bytes(range(256)) * 400
@@ -12,7 +11,7 @@ LITTLE = DATA[:1000]  # byte by byte, perhaps
 
 
 async def test_all_comes_back_also_what_was_said_last() -> None:
-    async with connected(Factory(Echo)) as stream, peer(stream) as p:
+    async with connected(Echo) as stream, peer(stream) as p:
         await p.send(DATA)
         await p.send_eof()
         await p.expect(DATA)
@@ -23,22 +22,24 @@ async def test_all_comes_back_also_what_was_said_last() -> None:
 async def test_it_does_so_over_a_bad_network(seed: int, autojump_clock: MockClock) -> None:
     bad = Faults.from_seed(seed, size=len(LITTLE))
     async with (
-        connected(Factory(Echo), to_server=bad, to_client=bad) as stream,
+        connected(Echo, to_server=bad, to_client=bad) as stream,
         peer(stream) as p,
     ):
         await p.send(LITTLE, timeout=3600)
         await p.expect(LITTLE, timeout=3600)
 
 
-async def test_over_tls_too() -> None:
-    async with connected(Factory(Echo), tls=True) as stream, peer(stream) as p:
-        await p.send(DATA)
-        await p.expect(DATA)
+@pytest.mark.parametrize("tls", [False, True])
+async def test_it_is_the_same_over_tls(tls: bool) -> None:
+    async with connected(Echo, tls=tls) as stream, peer(stream) as p:
+        for size in (1, 1000, len(DATA)):
+            await p.send(DATA[:size])
+            await p.expect(DATA[:size])
 
 
 async def test_nobody_hears_what_another_has_said() -> None:
     async with (
-        serving(Factory(Echo)) as server,
+        serving(Echo) as server,
         peer(await server.connect()) as anna,
         peer(await server.connect()) as ben,
     ):

@@ -2,7 +2,6 @@
 
 from hypothesis import given
 
-from trioproto import Factory
 from trioproto.framing import LineReceiver
 from trioproto.testing import Faults, Link, any_faults
 
@@ -31,7 +30,7 @@ class Asker(LineReceiver):
 
 @given(any_faults(25, lossless=True), any_faults(15, lossless=True))
 def test_what_arrives_late_and_in_pieces_is_answered(there: Faults, back: Faults) -> None:
-    link = Link(Factory(Asker), Factory(Adder), to_server=there, to_client=back)
+    link = Link(Asker, Adder, to_server=there, to_client=back)
     client, _ = link.connect()
     link.run_until(lambda: len(client.answers) == len(NUMBERS))
     assert client.answers == SUMS
@@ -39,7 +38,7 @@ def test_what_arrives_late_and_in_pieces_is_answered(there: Faults, back: Faults
 
 @given(any_faults(25), any_faults(15))
 def test_what_is_lost_is_noticed_and_no_answer_is_wrong(there: Faults, back: Faults) -> None:
-    link = Link(Factory(Asker), Factory(Adder), to_server=there, to_client=back)
+    link = Link(Asker, Adder, to_server=there, to_client=back)
     client, _ = link.connect()
     link.advance(200)  # more than idle_timeout: who waits for nothing gives up
     assert link.lost

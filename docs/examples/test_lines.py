@@ -3,7 +3,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trioproto import Factory
 from trioproto.errors import FrameTooLong
 from trioproto.framing import LineReceiver
 from trioproto.testing import Harness, chunks, verify_protocol
@@ -23,7 +22,7 @@ LINES = st.lists(
 
 @given(LINES.flatmap(lambda lines: chunks(b"".join(line + b"\r\n" for line in lines))))
 def test_each_line_is_answered_once_and_in_order(pieces: list[bytes]) -> None:
-    harness = Harness(Factory(Reverse))
+    harness = Harness(Reverse)
     harness.connect()
     for piece in pieces:
         harness.feed(piece)
@@ -35,7 +34,7 @@ def test_each_line_is_answered_once_and_in_order(pieces: list[bytes]) -> None:
 def test_a_line_of_the_longest_length_passes_and_no_longer_one(
     line: bytes, data: st.DataObject
 ) -> None:
-    harness = Harness(Factory(Reverse))
+    harness = Harness(Reverse)
     harness.connect()
     for piece in data.draw(chunks(line + b"\r\n")):
         harness.feed(piece)

@@ -2,7 +2,6 @@
 
 import pytest
 
-from trioproto import Factory
 from trioproto.errors import WriteTimeout
 from trioproto.framing import LineReceiver
 from trioproto.testing import Faults, Link
@@ -27,7 +26,7 @@ class Asker(LineReceiver):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_every_question_is_answered_in_order_whatever_the_network_does(seed: int) -> None:
-    link = Link(Factory(Asker), Factory(Adder), seed=seed)
+    link = Link(Asker, Adder, seed=seed)
     client, _ = link.connect()
     for number in range(5):
         client.send_line(b"%d+%d" % (number, number))
@@ -37,7 +36,7 @@ def test_every_question_is_answered_in_order_whatever_the_network_does(seed: int
 
 def test_a_server_that_has_vanished_is_given_up() -> None:
     cable_pulled = Faults(drop_after=100)
-    link = Link(Factory(Asker), Factory(Adder), to_server=cable_pulled, capacity=1000)
+    link = Link(Asker, Adder, to_server=cable_pulled, capacity=1000)
     client, _ = link.connect()
     for _ in range(1000):
         client.send_line(b"1+1")

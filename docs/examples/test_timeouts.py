@@ -47,7 +47,7 @@ async def test_who_is_in_time_may_wait_for_the_answer(autojump_clock: MockClock)
 
 @pytest.mark.parametrize(("seconds", "told"), [(29.9, b""), (30.0, b"too late\r\n")])
 def test_without_a_loop_the_clock_is_moved_by_hand(seconds: float, told: bytes) -> None:
-    harness = Harness(Factory(Login))
+    harness = Harness(Login)
     harness.connect()
     harness.expect(b"password?\r\n")
     harness.advance(seconds)

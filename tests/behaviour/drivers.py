@@ -1,7 +1,7 @@
-"""What the behaviour suite needs of a driver, and the same for each of them.
+"""Our drivers, as ``trioproto.testing.conformance`` needs them: a service for each.
 
-A *service* runs one factory; a *peer* is the other end of one of its
-connections, and stalls simply by not reading. The drivers:
+All of them run its suite, in ``test_conformance.py``. What else is in this folder
+looks into them, or needs a certain one. The drivers:
 
 - ``harness``: the pure connection, with no event loop; no async user code.
 - ``memory``: ``factory.handle`` over a stream in memory.
@@ -100,9 +100,10 @@ class HarnessService(Service):
     async def serve(self) -> AsyncIterator[None]:
         yield
 
-    async def _connect(self) -> Peer:
+    async def new_peer(self) -> Peer:
         window = SMALL if self.small_buffers else None
-        harness = Harness(self.factory, settings=self.factory.settings, window=window)
+        errors = self.factory.settings.callback_errors
+        harness = Harness(self.factory, window=window, callback_errors=errors)
         peer = HarnessPeer(self, harness, window)
         try:
             self.do(harness.connect)
@@ -324,7 +325,7 @@ class MemoryService(HandleService):
     name = "memory"
     features = LOOP_FEATURES | {Feature.HALF_CLOSE_IS_OPTIONAL}
 
-    async def _connect(self) -> Peer:
+    async def new_peer(self) -> Peer:
         peer, stream = memory_pair(self)
         self.handle(stream)
         return peer
@@ -338,15 +339,15 @@ class TLSMemoryService(MemoryService):
         super().__init__(factory, small_buffers=small_buffers, half_close=half_close)
         self.tls = server_context()
 
-    async def _connect(self) -> Peer:
-        return await over_tls(self, await super()._connect())
+    async def new_peer(self) -> Peer:
+        return await over_tls(self, await super().new_peer())
 
 
 class StreamService(HandleService):
     name = "stream"
     features = LOOP_FEATURES | SOCKET_FEATURES
 
-    async def _connect(self) -> Peer:
+    async def new_peer(self) -> Peer:
         sizes = SMALL if self.small_buffers else None
         client, server = tcp_pair(sizes)
         self.handle(trio.SocketStream(trio.socket.from_stdlib_socket(server)))
@@ -404,7 +405,7 @@ class ListenerService(ServerService):
         self.listener = QueueListener()
         return self.listener
 
-    async def _connect(self) -> Peer:
+    async def new_peer(self) -> Peer:
         peer, stream = memory_pair(self)
         self.listener.offer(stream)
         return peer
@@ -419,7 +420,7 @@ class PollService(ServerService):
             return small_listener()
         return "tcp:0:interface=127.0.0.1"
 
-    async def _connect(self) -> Peer:
+    async def new_peer(self) -> Peer:
         (address,) = self.server.addresses
         assert isinstance(address, TCPAddress)
         client = small_socket() if self.small_buffers else socket.socket()
@@ -434,8 +435,8 @@ class TLSService(PollService):
     def endpoint(self) -> Any:
         return OverTLS(super().endpoint())
 
-    async def _connect(self) -> Peer:
-        return await over_tls(self, await super()._connect())
+    async def new_peer(self) -> Peer:
+        return await over_tls(self, await super().new_peer())
 
 
 class OverTLS(ServerEndpoint):

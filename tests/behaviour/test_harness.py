@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.behaviour.recorder import CALLBACKS, Recorder
-from trioproto import Factory, Settings, TCPAddress
+from trioproto import Factory, TCPAddress
 from trioproto.errors import (
     AsyncCallbackError,
     CallbackError,
@@ -115,7 +115,7 @@ def test_the_peer_sees_our_eof_after_all_that_waits() -> None:
 
 def test_time_passes_only_by_advancing() -> None:
     protocol = Recorder()
-    harness = connected(protocol, settings=Settings(idle_timeout=10, linger=2))
+    harness = connected(protocol, idle_timeout=10, linger=2)
     harness.advance(9.9)
     assert protocol.heard == ["connection_made"]
     harness.advance(0.2)
@@ -128,7 +128,7 @@ def test_time_passes_only_by_advancing() -> None:
 
 def test_each_deadline_on_the_way_fires_in_its_turn() -> None:
     protocol = Recorder(timed_out=lambda _: None)
-    harness = connected(protocol, settings=Settings(idle_timeout=10))
+    harness = connected(protocol, idle_timeout=10)
     harness.advance(35)
     assert protocol.heard.count("timed_out") == 3
 

@@ -40,7 +40,7 @@ RATE = 20_000  # its burst is more than a TLS handshake
 async def raw_peer(driver: str, service: Any) -> Peer:
     """Connect without shaking hands."""
     kind: Any = MemoryService if driver == "tls_memory" else PollService
-    below: Peer = await kind._connect(service)
+    below: Peer = await kind.new_peer(service)
     below.service = service
     service.peers.append(below)
     await service.settle()

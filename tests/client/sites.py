@@ -14,6 +14,7 @@ from typing import Any
 import trio
 
 from tests.behaviour.drivers import SMALL, SocketPeer
+from tests.ports import free_port
 from trioproto.endpoints import ClientEndpoint, parse_client_endpoint
 
 KINDS = ("tcp", "unix", "stream")
@@ -80,7 +81,7 @@ class TCPSite(Site):
         super().__init__(socket.AF_INET)
         if small:
             self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
-        self.listen(("127.0.0.1", 0))
+        self.listen(("127.0.0.1", free_port()))
         self.port = self.listening.getsockname()[1]
         self.text = f"tcp:127.0.0.1:{self.port}"
 

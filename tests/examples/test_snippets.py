@@ -19,7 +19,7 @@ from tests.examples.snippets import (
     serve_for_a_minute,
 )
 from trioproto import Factory
-from trioproto.testing import Harness
+from trioproto.testing import Harness, connected, peer
 
 
 @pytest.mark.parametrize(
@@ -57,23 +57,17 @@ async def test_an_async_callback_streams(tmp_path: Path) -> None:
     """The blocks come first, then the file."""
     path = tmp_path / "rest"
     path.write_bytes(b"three\r\n")
-    ours, theirs = trio.testing.memory_stream_pair()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ArchiveFactory(str(path)).handle, theirs)
-        await ours.send_all(b"go\r\n")
-        await ours.send_eof()
-        received = b"".join([chunk async for chunk in ours])
-    assert received == b"one\r\ntwo\r\nthree\r\n"
+    async with connected(ArchiveFactory(str(path))) as stream, peer(stream) as p:
+        await p.send(b"go\r\n")
+        await p.expect(b"one\r\ntwo\r\nthree\r\n")
 
 
 async def test_an_async_callback_may_look_something_up() -> None:
     """Its answers come in the order of the questions."""
-    ours, theirs = trio.testing.memory_stream_pair()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(Factory(Lookup).handle, theirs)
-        await ours.send_all(b"127.0.0.1\r\n127.0.0.2\r\n")
-        await ours.send_eof()
-        received = b"".join([chunk async for chunk in ours])
+    async with connected(Lookup) as stream:
+        await stream.send_all(b"127.0.0.1\r\n127.0.0.2\r\n")
+        await stream.send_eof()
+        received = b"".join([data async for data in stream])
     assert 0 <= received.find(b"127.0.0.1") < received.find(b"127.0.0.2")
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from examples.echo import Echo
-from tests.behaviour.drivers import SocketPeer
 from tests.examples.snippets_operating import (
     Follower,
     Thrifty,
@@ -15,10 +14,9 @@ from tests.examples.snippets_operating import (
     empty_slowly,
     public_server,
 )
-from tests.serving.conversations import LOOPBACK, dial, outcome, settle
-from trioproto import Factory, open_server
+from trioproto import Factory, TCPAddress
 from trioproto.errors import IdleTimeout, PeerTooSlow
-from trioproto.testing import Harness
+from trioproto.testing import Harness, ScriptedPeer, peer, serving
 
 
 def test_an_upload_has_to_go_on() -> None:
@@ -36,65 +34,57 @@ def test_an_upload_has_to_go_on() -> None:
     assert type(slow.reason) is PeerTooSlow
 
 
-async def echoes(peer: SocketPeer) -> bool:
-    await peer.send(b"x")
-    return await peer.receive_exactly(1) == b"x"
-
-
 async def test_a_public_server_tells_the_one_too_many_how_many_are_there() -> None:
-    async with open_server(public_server(), LOOPBACK) as server:
-        peers = [dial(server.addresses[0]) for _ in range(20)]
-        assert all([await echoes(peer) for peer in peers])
-        refused = dial(server.addresses[0])
-        assert await outcome(refused) == (b"421 20 are here, try later\r\n", "eof")
-        for peer in (*peers, refused):
-            await peer.aclose()
+    async with serving(public_server()) as server:
+        for port in range(20):
+            p = ScriptedPeer(await server.connect(peer=TCPAddress("192.0.2.1", port)))
+            await p.send(b"hello")
+            await p.expect(b"hello")
+        async with peer(await server.connect(peer=TCPAddress("192.0.2.1", 20))) as refused:
+            await refused.expect(b"421 20 are here, try later\r\n")
+            await refused.expect_eof()
 
 
 async def test_a_crowded_server_gives_up_on_silent_peers_sooner(
     autojump_clock: MockClock,
 ) -> None:
     factory = Thrifty(soft_limit=3)
-    async with open_server(factory, LOOPBACK) as server:
-        peers = [dial(server.addresses[0]) for _ in range(3)]
-        await settle()
+    async with serving(factory) as server:
+        silent, *_ = [await server.connect() for _ in range(3)]
+        await wait_all_tasks_blocked()
         assert factory.settings.idle_timeout == 5
-        assert await outcome(peers[0]) == (b"", "eof")
-        assert 5 <= trio.current_time() < 6
-        for peer in peers:
-            await peer.aclose()
+        async with peer(silent) as p:
+            await p.expect_nothing(4.9)
+            await p.expect_eof(timeout=0.2)
 
 
 async def test_a_follower_takes_nobodys_place(autojump_clock: MockClock) -> None:
     factory = Factory(Follower, max_connections=1)
-    async with open_server(factory, LOOPBACK) as server:
-        follower = dial(server.addresses[0])
-        await follower.send(b"follow\r\n")
-        await settle()
-        other = dial(server.addresses[0])
-        await settle()
+    async with serving(factory) as server:
+        follower = await server.connect()
+        await follower.send_all(b"follow\r\n")
+        await wait_all_tasks_blocked()
+        await server.connect()
+        await wait_all_tasks_blocked()
+        assert len(factory.connections) == 2
         await trio.sleep(1000)
         assert len(factory.connections) == 1  # the other was silent for a minute
-        for peer in (follower, other):
-            await peer.aclose()
 
 
 async def test_a_server_is_emptied_slowly(
     autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with trio.open_nursery() as nursery, open_server(Factory(Echo), LOOPBACK) as server:
-        peers = [dial(server.addresses[0]) for _ in range(4)]
-        assert all([await echoes(peer) for peer in peers])
-        nursery.start_soon(empty_slowly, server)
-        await settle()
-        late = dial(server.addresses[0])
-        await settle()
-        assert len(server.connections) == 4
-        for peer in peers[:2]:
-            await peer.aclose()
-        await server.wait_closed()
-        for peer in (*peers[2:], late):
-            await peer.aclose()
+    async with serving(Factory(Echo)) as server, trio.open_nursery() as nursery:
+        streams = [await server.connect() for _ in range(4)]
+        await wait_all_tasks_blocked()
+        nursery.start_soon(empty_slowly, server.server)
+        await wait_all_tasks_blocked()
+        await server.connect()  # it waits to be accepted
+        await wait_all_tasks_blocked()
+        assert len(server.factory.connections) == 4
+        for stream in streams[:2]:
+            await stream.aclose()
+        await server.server.wait_closed()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3  # with the one that was queued
     assert all(line.endswith(" finished ServerDraining()") for line in lines)

@@ -6,29 +6,19 @@ from pathlib import Path
 
 import pytest
 import trio
-import trio.testing
+from trio.testing import MockClock
 
 from tests.examples.snippets_throttling import KIB, at_night, downloads
-from trioproto.testing import Harness
+from trioproto.testing import Harness, connected
 
 
-async def test_a_download_goes_at_its_rate(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
-) -> None:
+async def test_a_download_goes_at_its_rate(tmp_path: Path, autojump_clock: MockClock) -> None:
     """A second's worth comes at once, the rest in its time."""
     (tmp_path / "file").write_bytes(bytes(1024 * KIB))
-    autojump_clock.autojump_threshold = 0.01  # a moment for the thread that reads the file
-    factory = downloads(tmp_path)
-    ours, theirs = trio.testing.memory_stream_pair()
-    async with factory, trio.open_nursery() as nursery:
-        nursery.start_soon(factory.handle, theirs)
-        await ours.send_all(b"file\r\n")
-        received = 0
-        while data := await ours.receive_some():
-            received += len(data)
-        await ours.aclose()
-    assert received == 1024 * KIB
-    assert trio.current_time() == pytest.approx(3, abs=1)
+    async with connected(downloads(tmp_path)) as stream:
+        await stream.send_all(b"file\r\n")
+        assert sum([len(data) async for data in stream]) == 1024 * KIB
+        assert trio.current_time() == pytest.approx(3, abs=0.5)
 
 
 def test_the_total_is_lifted_and_the_rest_stays(tmp_path: Path) -> None:

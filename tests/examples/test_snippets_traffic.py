@@ -26,7 +26,7 @@ SAID = (b"USER me\r\n", b"PASS open sesame\r\n", b"QUIT\r\n")
 
 
 def talk(factory: Factory[Any]) -> Harness[Any]:
-    harness = Harness(factory, settings=factory.settings)
+    harness = Harness(factory, callback_errors="log")
     harness.connect()
     for line in SAID:
         if not harness.lost:

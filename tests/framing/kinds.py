@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trioproto import Factory, Settings
 from trioproto.errors import ConnectionClosed, FramingError
 from trioproto.framing import FixedSizeCodec, FrameReceiver
 from trioproto.testing import Harness
@@ -66,7 +65,6 @@ def note(
         "reasons": [],
     }
     receiver: Any = type("Noting", (kind.base,), members)()
-    settings.setdefault("callback_errors", "raise")
-    harness: Harness[Any] = Harness(Factory(lambda: receiver), settings=Settings(**settings))
+    harness: Harness[Any] = Harness(receiver, **settings)
     harness.connect()
     return receiver, harness

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from trioproto import Factory, Settings
 from trioproto.errors import ConnectionClosed
 from trioproto.framing import LineOnlyReceiver, LineReceiver
 from trioproto.testing import Harness
@@ -76,8 +75,7 @@ class OnlyLines(LineOnlyReceiver):
 
 def connect(receiver: LineReceiver | LineOnlyReceiver, **settings: Any) -> Harness[Any]:
     """Connect a harness to a receiver; errors in callbacks are raised unless logged."""
-    settings.setdefault("callback_errors", "raise")
-    harness = Harness(Factory(lambda: receiver), settings=Settings(**settings))
+    harness = Harness(receiver, **settings)
     harness.connect()
     return harness
 

@@ -85,7 +85,7 @@ def test_an_error_is_a_warning_and_its_traceback_stays_where_it_was(
 
     factory = PureFactory(Fails)
     with log_events(factory):
-        Harness(factory, settings=factory.settings).connect()
+        Harness(factory, callback_errors="log").connect()
     (record,) = [each for each in kept.records if each.levelno >= logging.WARNING]
     assert record.levelname == "WARNING"
     assert record.exc_info is None

@@ -171,7 +171,7 @@ async def test_output_of_a_callback_that_never_stops_writing_leaves_in_time(
     async with serving(factory) as service:
         with trio.move_on_after(0):
             await service.connect()  # it will never be settled
-        (peer,) = service.peers or [await service._connect()]
+        (peer,) = service.peers or [await service.new_peer()]
         service.peers[:] = [peer]
         while not ticks:
             await trio.lowlevel.checkpoint()

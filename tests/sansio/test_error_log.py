@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.behaviour.recorder import Recorder
-from trioproto import Factory, Settings, TCPAddress
+from trioproto import Factory, TCPAddress
 from trioproto.errors import CallbackError
 from trioproto.sansio.error_log import KINDS, TRACEBACKS, WINDOW, ErrorLog
 from trioproto.testing import Harness
@@ -182,7 +182,6 @@ def test_wrong_results_of_two_callbacks_are_two_errors(logged_errors: Records) -
         return Recorder(**{callback: lambda _: 5})
 
     factory = Factory(build)
-    settings = Settings(callback_errors="log")
     for callback in ["connection_made"] * (TRACEBACKS + 1) + ["data_received"]:
-        provoke(Harness(factory, settings=settings), callback)
+        provoke(Harness(factory, callback_errors="log"), callback)
     assert "data_received" in messages(logged_errors)[-1]

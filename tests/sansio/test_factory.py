@@ -13,16 +13,14 @@ from typing import Any
 import pytest
 
 from tests.behaviour.recorder import Recorder
-from trioproto import Protocol, Settings
+from trioproto import Protocol
 from trioproto.errors import CallbackError, OutboundOverflow
 from trioproto.factory import Factory
 from trioproto.testing import Harness
 
-LOG = Settings(callback_errors="log")
-
 
 def connected(factory: Factory[Any], window: int | None = None) -> Harness[Any]:
-    harness = Harness(factory, settings=factory.settings, window=window)
+    harness = Harness(factory, window=window, callback_errors=factory.settings.callback_errors)
     harness.connect()
     return harness
 
@@ -167,14 +165,14 @@ def test_a_failed_build_is_logged_once_and_ends_that_connection_only(
 
     factory = Fails(thing)
     with pytest.raises(CallbackError) as caught:
-        Harness(factory, settings=LOG).connect()
+        Harness(factory, callback_errors="log").connect()
     assert isinstance(caught.value.__cause__, TypeError | RuntimeError)
     assert caught.value.callback.endswith("Fails.build_protocol")
     (record,) = logged_errors
     assert record.exc_info[1] is caught.value.__cause__
     assert len(factory.connections) == 0
     factory.thing = Recorder()
-    assert Harness(factory, settings=LOG).connect() is factory.thing
+    assert Harness(factory, callback_errors="log").connect() is factory.thing
 
 
 def test_under_raise_a_failed_build_comes_out_as_it_was() -> None:
@@ -347,3 +345,19 @@ def test_when_all_have_ended_nothing_counts_as_waiting() -> None:
     assert factory._buffered == 25
     harnesses[2].window = None
     assert factory._buffered == 0
+
+
+@pytest.mark.parametrize("raised", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("callback_errors", ["log", "raise"])
+def test_what_comes_of_nothing_is_not_opening_for_ever(
+    raised: type[BaseException], callback_errors: str, logged_errors: list[Any]
+) -> None:
+    def build() -> Recorder:
+        raise raised
+
+    factory = Factory(build, callback_errors=callback_errors)
+    with pytest.raises((raised, CallbackError)):
+        connected(factory)
+    now = factory.statistics()
+    assert (now.accepted, now.opening, now.open) == (1, 0, 0)
+    assert now.closed == {"CallbackError": 1}

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.behaviour.recorder import Recorder, keep_open, never
-from trioproto import Settings
 from trioproto.errors import (
     CallbackError,
     ConnectionClosed,
@@ -68,8 +67,7 @@ class Knock(Layer):
 def connected(
     protocol: Recorder, *layers: Layer, window: int | None = None, **settings: Any
 ) -> Harness[Any]:
-    given = Settings(**{"callback_errors": "raise", **settings})
-    harness: Harness[Any] = Harness(protocol, settings=given, window=window, layers=layers)
+    harness: Harness[Any] = Harness(protocol, window=window, layers=layers, **settings)
     harness.connect()
     return harness
 

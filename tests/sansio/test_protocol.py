@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from trioproto import Protocol, Settings
+from trioproto import Protocol
 from trioproto.errors import ConnectionDone, IdleTimeout, ServerDraining
 from trioproto.testing import Harness
 
 
-def connected(protocol: Protocol, **settings: float) -> Harness[Protocol]:
-    harness = Harness(protocol, settings=Settings(**settings))  # type: ignore[arg-type]
+def connected(protocol: Protocol, **settings: Any) -> Harness[Protocol]:
+    harness = Harness(protocol, **settings)
     harness.connect()
     return harness
 

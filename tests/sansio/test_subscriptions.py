@@ -311,7 +311,7 @@ def test_an_error_in_user_code_is_told_of(logged_errors: list[logging.LogRecord]
     heard: list[Event] = []
     factory = Factory(Fails)
     factory.subscribe(on("connection.error", heard.append))
-    harness = Harness(factory, settings=factory.settings, peer=PEER)
+    harness = Harness(factory, peer=PEER, callback_errors="log")
     harness.connect()
     harness.feed(b"x")
     (failed,) = heard

@@ -6,13 +6,13 @@ import logging
 import re
 from collections.abc import Callable
 from errno import ENOTCONN
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from tests.behaviour.recorder import Recorder, keep_open
 from tests.sansio.test_layers import Knock, Xor, connected, flipped
-from trioproto import Factory, Protocol, Settings
+from trioproto import Factory, Protocol
 from trioproto.errors import (
     CallbackError,
     ConnectionAborted,
@@ -40,11 +40,15 @@ class Upper(Protocol):
 
 
 def recorded(
-    protocol: Protocol | None = None, *, callback_errors: Any = "raise", **log: Any
+    protocol: Protocol | None = None,
+    *,
+    callback_errors: Literal["log", "raise"] = "raise",
+    **log: Any,
 ) -> Harness[Any]:
     """Connect a protocol that is recorded."""
-    settings = Settings(traffic_log=TrafficLog(**log), callback_errors=callback_errors)
-    harness: Harness[Any] = Harness(protocol or Upper(), settings=settings)
+    harness: Harness[Any] = Harness(
+        protocol or Upper(), traffic_log=TrafficLog(**log), callback_errors=callback_errors
+    )
     harness.connect()
     return harness
 
@@ -157,8 +161,7 @@ def test_alone_it_leaves_the_ends_of_the_two_sides_as_they_are() -> None:
 
 def test_a_side_is_kept_open_where_it_cannot_be_ended_alone() -> None:
     protocol = Recorder(eof_received=keep_open)
-    settings = Settings(traffic_log=TrafficLog())
-    harness: Harness[Any] = Harness(protocol, settings=settings, half_close=False)
+    harness: Harness[Any] = Harness(protocol, traffic_log=TrafficLog(), half_close=False)
     harness.connect()
     harness.feed_eof()
     assert not harness.transport.closing
@@ -176,7 +179,7 @@ class CannotShutDown(Harness[Any]):
 @pytest.mark.parametrize("log", [None, TrafficLog()])
 def test_a_shutdown_that_fails_is_a_loss_with_it_as_without(log: TrafficLog | None) -> None:
     protocol = Recorder()
-    harness = CannotShutDown(protocol, settings=Settings(traffic_log=log))
+    harness = CannotShutDown(protocol, traffic_log=log)
     harness.connect()
     harness.feed_eof()
     assert type(protocol.reason) is ConnectionLost

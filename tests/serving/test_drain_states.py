@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.tls.client_side import Client
 from tests.tls.over_wire import Speaker
 from trioproto import DrainReport, Factory, Protocol, Server, open_server
 from trioproto.errors import ConnectionClosed, ConnectionDone, ConnectionLost, ServerDraining
+from trioproto.testing.threads import no_thread_works, threads_take_no_time
 
 GRACE, FORCE = 5.0, 3.0
 CLEANUP = 2.0
@@ -153,12 +155,12 @@ CASES = {
 
 
 @pytest.fixture
-def big_file(tmp_path: Path, autojump_clock: MockClock) -> None:
+async def big_file(tmp_path: Path, autojump_clock: MockClock) -> AsyncIterator[None]:
     path = tmp_path / "big"
     path.write_bytes(bytes(2 * MORE_THAN_FITS))
     SendsFile.path = SendsFileInTask.path = path
-    # A file is opened and closed in a thread, for which a virtual clock does not wait.
-    autojump_clock.autojump_threshold = 0.05
+    with threads_take_no_time():  # that open, read and close it
+        yield
 
 
 async def brought_to(case: Case, server: Server[Any]) -> SocketPeer:
@@ -174,16 +176,16 @@ async def brought_to(case: Case, server: Server[Any]) -> SocketPeer:
 
 
 async def until_quiet() -> None:
-    """As `settle`, also when a thread reads a file meanwhile."""
+    """As `settle`, also when threads open and read a file meanwhile."""
     for _ in range(3):
-        await trio.to_thread.run_sync(int)
         await settle()
+        await no_thread_works()
+    await settle()
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.usefixtures("big_file")
 async def test_a_connection_in_each_state_is_drained_in_time(
-    autojump_clock: MockClock, name: str
+    autojump_clock: MockClock, big_file: None, name: str
 ) -> None:
     case = CASES[name]
     protocol = case.protocol()
@@ -203,9 +205,8 @@ async def test_a_connection_in_each_state_is_drained_in_time(
     assert protocol.transport.reason is not None
 
 
-@pytest.mark.usefixtures("big_file")
 async def test_connections_in_all_states_are_drained_in_the_same_time(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, big_file: None
 ) -> None:
     cases = [each for each in CASES.values() if "linger" not in each.settings]
     waiting = iter(cases)
@@ -283,8 +284,9 @@ async def test_a_header_that_hangs_is_ended_in_time(autojump_clock: MockClock, p
     assert trio.current_time() <= (GRACE if part else 0) + 0.5
 
 
-@pytest.mark.usefixtures("big_file")
-async def test_a_file_that_is_sent_over_tls_is_cut_in_time(autojump_clock: MockClock) -> None:
+async def test_a_file_that_is_sent_over_tls_is_cut_in_time(
+    autojump_clock: MockClock, big_file: None
+) -> None:
     factory = Factory(SendsFile, **NEVER)
     async with open_server(factory, OverTLS(small_listener())) as server:
         speaker = Speaker(dial(server.addresses[0]))
@@ -484,9 +486,8 @@ async def test_a_scope_entered_by_hand_is_drained_the_same_way(autojump_clock: M
 
 
 @pytest.mark.parametrize("when", ["before", "in the grace", "in the force"])
-@pytest.mark.usefixtures("big_file")
 async def test_cancelling_from_outside_ends_all_states_at_once(
-    autojump_clock: MockClock, when: str
+    autojump_clock: MockClock, big_file: None, when: str
 ) -> None:
     cases = [each for each in CASES.values() if "linger" not in each.settings]
     waiting = iter(cases)

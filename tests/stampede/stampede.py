@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 import trio
@@ -48,13 +49,15 @@ async def stampede(driver: str, seed: int, seconds: float) -> Statistics:
         async with serving(driver, factory, seconds + _TO_CALM_DOWN) as place:
             place.healthy.gives_up_at += seconds
             place.healthy.take_it_easy(PACE)
-            before = place.healthy.exchanges
-            with trio.move_on_after(seconds):
-                async with trio.open_nursery() as nursery:
-                    for _ in range(CLIENTS):
-                        nursery.start_soon(_live, place, random.Random(walk.random()))
-                    nursery.start_soon(_meddle, place, random.Random(walk.random()))
-            assert place.healthy.exchanges > before + 10 * seconds / 3
+            async with trio.open_nursery() as nursery:
+                for _ in range(CLIENTS):
+                    nursery.start_soon(_live, place, random.Random(walk.random()))
+                nursery.start_soon(_meddle, place, random.Random(walk.random()))
+                enough = place.healthy.exchanges + ceil(10 * seconds / 3)
+                await trio.sleep(seconds)
+                # On a busy machine it may take longer until it was answered so often.
+                await place.healthy.served(enough - place.healthy.exchanges)
+                nursery.cancel_scope.cancel()
             if place.server is not None:
                 place.server.resume()
             factory.configure(**CALM)

@@ -321,7 +321,7 @@ class SimulatedService(Service):
             driver.incoming.cut = True
         self.world.settle()
 
-    async def _connect(self) -> Peer:
+    async def new_peer(self) -> Peer:
         driver = type(self).driver(self.world, Wire(), Wire(SMALL if self.small_buffers else inf))
         peer = SimulatedPeer(self.world, driver, TCPAddress("198.51.100.7", 1024 + len(self.peers)))
         driver.accept(self.factory, peer.address)

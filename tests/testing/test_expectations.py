@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trioproto import Factory, Protocol, Settings
+from trioproto import Factory, Protocol
 from trioproto.errors import ConnectionDone, ConnectionLost, IdleTimeout
 from trioproto.framing import LineReceiver
 from trioproto.testing import Harness, State, TranscriptError
@@ -78,7 +78,7 @@ def test_what_happens_besides_bytes_is_in_the_transcript() -> None:
 
 
 def test_the_state_and_the_next_deadline_can_be_seen() -> None:
-    harness = Harness(Factory(Calculator), settings=Settings(idle_timeout=10))
+    harness = Harness(Calculator, idle_timeout=10)
     harness.connect()
     assert (harness.state, harness.deadline) == (State.OPEN, 10)
     harness.advance(4)
@@ -91,7 +91,7 @@ def test_the_state_and_the_next_deadline_can_be_seen() -> None:
 
 
 def test_without_deadlines_the_next_one_is_never() -> None:
-    harness = Harness(Protocol(), settings=Settings(idle_timeout=None))
+    harness = Harness(Protocol, idle_timeout=None)
     harness.connect()
     assert harness.deadline == inf
 

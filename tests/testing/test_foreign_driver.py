@@ -20,6 +20,7 @@ from tests.testing.broken_drivers import FOUND_BY, SERVICES
 from trioproto.testing.conformance import Feature, suite
 from trioproto.testing.conformance.suite import fixtures
 
+UNWANTED = "test_a_loss_keeps_its_errno"
 ROOT = Path(__file__).parents[2]
 SETTINGS = """\
 [pytest]
@@ -32,7 +33,7 @@ def module(services: str, *tests: str) -> str:
     names = ", ".join([*fixtures.__all__, *tests]) if tests else "*"
     return f"""
 from tests.testing.broken_drivers import SERVICES as BROKEN
-from tests.testing.foreign_driver import OneWayService, SimulatedService
+from tests.testing.foreign_driver import SimulatedService
 from trioproto.testing.conformance.suite import {names}
 {services}
 """
@@ -78,8 +79,8 @@ def run(folder: Path, text: str, chosen: str = "") -> Run:
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run everything over the driver, and over one that has a little less."""
-    text = module("SERVICES = [SimulatedService, OneWayService]")
+    """Run what the documentation shows: the driver, and one that has a little less."""
+    text = (ROOT / "tests" / "testing" / "foreign_suite.py").read_text()
     return run(tmp_path_factory.mktemp("sound"), text)
 
 
@@ -111,9 +112,11 @@ def test_a_module_that_does_not_say_of_what_is_told_so(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run the tests that must find a defect over drivers that have one, and one that has none."""
-    text = module("SERVICES = [SimulatedService, *BROKEN]", *FOUND_BY.values())
+    text = module("SERVICES = [SimulatedService, *BROKEN]", *FOUND_BY.values(), UNWANTED)
+    text += f"{UNWANTED} = None\n"
     pairs = [(test, defect.__name__) for defect, test in FOUND_BY.items()]
     pairs += [(test, "simulated") for test in FOUND_BY.values()]
+    pairs.append((UNWANTED, "simulated"))
     chosen = " or ".join(f"({test} and {service})" for test, service in pairs)
     return run(tmp_path_factory.mktemp("broken"), text, chosen)
 
@@ -128,6 +131,11 @@ def test_the_same_driver_without_a_defect_does_not(broken: Run) -> None:
     assert len(SERVICES) == len(FOUND_BY)
 
 
+def test_a_test_can_be_left_out(broken: Run) -> None:
+    assert broken.results
+    assert not any(name.startswith(UNWANTED) for name in broken.results)
+
+
 def test_a_failure_shows_what_was_there_instead(broken: Run) -> None:
     """As pytest's rewritten assertions do, though the tests are no test modules of the user's."""
     assert re.search(r"AssertionError: assert \['connection_.*\] == \['connection_", broken.output)
@@ -136,3 +144,8 @@ def test_a_failure_shows_what_was_there_instead(broken: Run) -> None:
 def test_every_module_of_the_suite_is_in_it() -> None:
     modules = {module.name for module in pkgutil.iter_modules(suite.__path__)}
     assert modules == {*suite.RULES, "fixtures"}
+
+
+def test_every_feature_is_on_the_page_about_them() -> None:
+    page = (ROOT / "docs" / "testing-drivers.md").read_text()
+    assert [each.name for each in Feature if f"| `{each.name}` |" not in page] == []

@@ -10,7 +10,7 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trioproto import Factory, Protocol, Settings, TCPAddress
+from trioproto import Factory, Protocol, TCPAddress
 from trioproto.errors import (
     CloseTimeout,
     ConnectionAborted,
@@ -207,7 +207,7 @@ def test_who_does_not_read_holds_up_who_writes() -> None:
 
 
 def test_who_never_reads_is_given_up_when_the_other_closes() -> None:
-    link, client, server = silent(capacity=10, server_settings=Settings(idle_timeout=None))
+    link, client, server = silent(capacity=10, idle_timeout=None)
     server.transport.pause_reading()
     client.transport.write(bytes(20))
     client.transport.close()

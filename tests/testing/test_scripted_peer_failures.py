@@ -28,7 +28,7 @@ async def test_a_difference_is_told_at_once(autojump_clock: MockClock) -> None:
         error = await failure(p, lambda p: p.expect(b"220 ready\r\n"))
         assert error.problem == "not what was to come"
         assert (error.came, error.expected) == (b"250 ", b"220 ready\r\n")
-        assert "byte 1 is 53, expected 50" in str(error)
+        assert "from byte 1 on: b'50 ', expected b'20 ready\\r\\n'" in str(error)
         assert trio.current_time() == 0
         await p.expect(b"250 ")
 

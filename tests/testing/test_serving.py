@@ -104,10 +104,10 @@ async def test_the_class_of_a_factory_is_made() -> None:
         assert isinstance(server.factory, NotesFactory)
 
 
-@pytest.mark.parametrize("wrong", [Echo(), None, "tcp:8007"])
+@pytest.mark.parametrize("wrong", [5, None, "tcp:8007"])
 def test_what_makes_nothing_is_refused_at_once(wrong: Any) -> None:
     for served in (serving, connected):
-        with pytest.raises(TypeError, match="give a factory, or a class or function"):
+        with pytest.raises(TypeError, match="give a factory, a protocol, or a class or function"):
             served(wrong)
 
 
@@ -339,16 +339,26 @@ async def test_who_keeps_the_connection_open_is_drained() -> None:
 
 
 async def test_clients_that_are_stuck_hold_nothing_up(autojump_clock: MockClock) -> None:
-    """One that cannot be heard, one that reads nothing, and one over TLS that cannot close."""
+    """One that cannot be heard, and one that reads nothing."""
     stuck = Faults(drop_after=0)
     async with serving(Factory(Echo), capacity=1000) as server:
         await server.connect(to_server=stuck)
         unread = await server.connect()
         await unread.send_all(bytes(1000))
         await wait_all_tasks_blocked()
+    assert trio.current_time() < 20
+
+
+async def test_a_tls_client_that_has_no_room_to_say_goodbye_holds_nothing_up(
+    autojump_clock: MockClock,
+) -> None:
+    record = 5 + 1 + 16  # what a TLS 1.3 record has around its content
     async with connected(Echo, tls=True, to_server=Faults(drop_after=3000), capacity=4000) as over:
-        with trio.move_on_after(1):
-            await over.send_all(bytes(10_000))
+        below = over.transport_stream
+        while (room := 4000 - below.unread_by_peer) > 1000:
+            await over.send_all(bytes(500))
+        await over.send_all(bytes(room - record))
+        assert below.unread_by_peer == 4000
     assert trio.current_time() < 20
 
 

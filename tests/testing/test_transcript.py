@@ -51,7 +51,7 @@ def test_an_error_tells_what_came_what_was_to_come_and_where_they_differ() -> No
         "not what was to be sent",
         "  came:     b'3\\r\\n'",
         "  expected: b'2\\r\\n'",
-        "  byte 0 is 51, expected 50",
+        "  from byte 0 on: b'3\\r\\n', expected b'2\\r\\n'",
         "the exchange (< received, > sent):",
         "     0.000 > b'3\\r\\n'",
     ]

@@ -179,9 +179,10 @@ class Talk:
         self.client = client or Client()
         context = context or default_server()
         layers = layers or (lambda: (TLSLayer(context, server_side=True),))
-        self.factory = Factory(lambda: protocol, **{"callback_errors": "raise", **settings})
+        self.factory = Factory(lambda: protocol, **settings)
+        errors = settings.get("callback_errors", "raise")
         self.harness: Harness[Any] = Harness(
-            self.factory, settings=self.factory.settings, window=window, layers=layers()
+            self.factory, window=window, layers=layers(), callback_errors=errors
         )
         self.harness.connect()
         self.transport = self.harness.transport

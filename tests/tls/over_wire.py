@@ -53,8 +53,8 @@ class TLSListenerService(ListenerService):
     def endpoint(self) -> Any:
         return ListensOverTLS(super().endpoint())
 
-    async def _connect(self) -> Peer:
-        return await drivers.over_tls(self, await super()._connect())
+    async def new_peer(self) -> Peer:
+        return await drivers.over_tls(self, await super().new_peer())
 
 
 class TLSStreamService(StreamService):
@@ -62,8 +62,8 @@ class TLSStreamService(StreamService):
         super().__init__(factory, small_buffers=small_buffers, half_close=half_close)
         self.tls = server_context()
 
-    async def _connect(self) -> Peer:
-        return await drivers.over_tls(self, await super()._connect())
+    async def new_peer(self) -> Peer:
+        return await drivers.over_tls(self, await super().new_peer())
 
 
 drivers.SERVICES["tls_listener"] = TLSListenerService
@@ -73,14 +73,14 @@ drivers.SERVICES["tls_stream"] = TLSStreamService
 async def raw(service: Service) -> Peer:
     """Connect below TLS."""
     if isinstance(service, MemoryService):
-        peer = await MemoryService._connect(service)
+        peer = await MemoryService.new_peer(service)
     elif isinstance(service, ListenerService):
-        peer = await ListenerService._connect(service)
+        peer = await ListenerService.new_peer(service)
     elif isinstance(service, StreamService):
-        peer = await StreamService._connect(service)
+        peer = await StreamService.new_peer(service)
     else:
         assert isinstance(service, PollService)
-        peer = await PollService._connect(service)
+        peer = await PollService.new_peer(service)
     peer.service = service
     service.peers.append(peer)
     await service.settle()

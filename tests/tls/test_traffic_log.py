@@ -100,7 +100,7 @@ def test_plaintext_that_came_early_is_on_the_record() -> None:
     written: list[Recording] = []
     protocol = Upgrading()
     factory = Factory(lambda: protocol, traffic_log=TrafficLog(write=written.append))
-    harness = Harness(factory, settings=factory.settings)
+    harness = Harness(factory, callback_errors="log")
     harness.connect()
     harness.feed(COMMAND + b"\r\nRCPT\r\n")
     assert type(protocol.reason) is EarlyPlaintext

@@ -89,10 +89,12 @@ class Addressed(Protocol):
     @property
     def peer(self) -> Address:
         """Where the other end is."""
+        ...
 
     @property
     def local(self) -> Address:
         """Where our end is."""
+        ...
 
 
 def address_from_sockaddr(sockaddr: Any) -> Address:

@@ -27,7 +27,7 @@ class State(IntEnum):
     WRITE_ENDED = 3
     """The protocol has ended its side and still reads."""
     FLUSHING = 4
-    """Closing: what waits is sent, what comes is discarded."""
+    """It closes; what waits is sent, what comes is discarded."""
     LINGERING = 5
     """Everything is sent and shut down; the peer's EOF is awaited."""
     ENDED = 6

@@ -23,10 +23,12 @@ from trioproto.testing.serving import serving
 from trioproto.testing.session_text import SessionError, Step
 from trioproto.testing.sessions import Session, read_sessions
 from trioproto.testing.strategies import chunks, frames
-from trioproto.testing.transcript import Transcript, TranscriptError
+from trioproto.testing.threads import threads_take_no_time
+from trioproto.testing.transcript import Entry, Transcript, TranscriptError
 
 __all__ = [
     "Case",
+    "Entry",
     "Faults",
     "Harness",
     "LayerCase",
@@ -61,6 +63,7 @@ __all__ = [
     "serving",
     "short_writes",
     "stalls",
+    "threads_take_no_time",
     "verify_codec",
     "verify_layer",
     "verify_layer_pair",

@@ -12,6 +12,7 @@ from trioproto.runtime.server import open_server
 from trioproto.testing.held import LeftOverError, TasksOf, held_by
 from trioproto.testing.raised import mark, raise_as_it_was, sort_out
 from trioproto.testing.served import Served
+from trioproto.testing.threads import threads_take_no_time
 
 H = TypeVar("H", bound=Served[Any, Any])
 
@@ -80,9 +81,10 @@ class Block(AbstractAsyncContextManager[H]):
 async def _open(given: Served[Any, Any]) -> AsyncIterator[None]:
     """Serve, and close the clients' ends: before the drain, or after a sudden end."""
     try:
-        async with open_server(given.factory, *given.endpoints()) as given.server:
-            yield
-            await given.close_streams()
+        with threads_take_no_time():
+            async with open_server(given.factory, *given.endpoints()) as given.server:
+                yield
+                await given.close_streams()
     finally:
         await given.drop_streams()
 

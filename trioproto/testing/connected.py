@@ -8,14 +8,17 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import trio
+
 from trioproto.factory import P
 from trioproto.testing.block import Block
 from trioproto.testing.contexts import SERVER_NAME, TLSContexts
-from trioproto.testing.factories import Servable
 from trioproto.testing.faults import NONE, Faults
-from trioproto.testing.memory import CAPACITY, MEMORY, MemoryStream
+from trioproto.testing.memory import MEMORY, MemoryStream
+from trioproto.testing.pipe import CAPACITY
 from trioproto.testing.served import MemoryServer, S, TLSStream
 from trioproto.testing.serving import memory_server
+from trioproto.testing.targets import Target
 
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 @overload
 def connected(
-    target: Servable[P],
+    target: Target[P],
     *,
     tls: Literal[False] = ...,
     to_server: Faults = ...,
@@ -37,7 +40,7 @@ def connected(
 
 @overload
 def connected(
-    target: Servable[P],
+    target: Target[P],
     *,
     tls: Literal[True] | TLSContexts,
     server_hostname: str = ...,
@@ -50,8 +53,23 @@ def connected(
 ) -> AbstractAsyncContextManager[TLSStream]: ...
 
 
+@overload
 def connected(
-    target: Servable[Any],
+    target: Target[P],
+    *,
+    tls: bool | TLSContexts,
+    server_hostname: str = ...,
+    to_server: Faults = ...,
+    to_client: Faults = ...,
+    peer: Address = ...,
+    capacity: int | None = ...,
+    half_close: bool = ...,
+    **settings: Any,
+) -> AbstractAsyncContextManager[trio.abc.Stream]: ...
+
+
+def connected(
+    target: Target[Any],
     *,
     tls: bool | TLSContexts = False,
     server_hostname: str = SERVER_NAME,
@@ -73,7 +91,7 @@ def connected(
     It is :func:`serving`, with one connection made at the beginning.
 
     Args:
-        target: a factory; or a class or function that makes a protocol.
+        target: a factory or a protocol, or what makes one: a class, or a function.
         tls: as for ``serving``; the stream is a ``trio.SSLStream`` then.
         server_hostname: the name that the client asks for.
         to_server: what happens to the bytes on that way.

@@ -16,7 +16,7 @@ from trioproto.testing.partitions import (
     halves,
     in_pieces,
 )
-from trioproto.testing.targets import Target, harness_of
+from trioproto.testing.targets import Maker, made_by
 
 Exchange: TypeAlias = tuple[bytes, bytes]
 """What the peer sends, and what it must be answered."""
@@ -24,7 +24,7 @@ Exchange: TypeAlias = tuple[bytes, bytes]
 _UNBOUNDED = 1 << 62
 
 
-def verify_protocol(factory: Target, exchanges: Iterable[Exchange]) -> None:
+def verify_protocol(factory: Maker, exchanges: Iterable[Exchange]) -> None:
     r"""Hold a conversation in every way in which the peer's bytes may arrive.
 
     The exchanges are one conversation; one that sends ``b""`` states what is
@@ -78,7 +78,7 @@ class _Conversation:
         chunks: what was fed to it.
     """
 
-    def __init__(self, target: Target, exchanges: Sequence[Exchange], way: str) -> None:
+    def __init__(self, target: Maker, exchanges: Sequence[Exchange], way: str) -> None:
         self._target = target
         self._way = way
         self.exchanges = exchanges
@@ -88,7 +88,7 @@ class _Conversation:
 
     def begin(self, window: int | None = None, **settings: Any) -> Harness[Any]:
         """Open a new connection."""
-        self.harness = harness_of(self._target, window, **settings)
+        self.harness = Harness(made_by(self._target), window=window, **settings)
         self.chunks.clear()
         self._came.clear()
         self._expected.clear()

@@ -7,21 +7,21 @@ that the test decides when bytes arrive, how many leave, and what time it is.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from errno import ECONNRESET
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from trioproto.factory import Factory
+from trioproto.factory import Factory, P
 from trioproto.sansio.addresses import Address, UnknownAddress
+from trioproto.sansio.connection import Connection
 from trioproto.sansio.errors import ConnectionClosed
 from trioproto.sansio.layer import Layer
 from trioproto.sansio.lifecycle import State
-from trioproto.sansio.protocol import Protocol
-from trioproto.sansio.settings import Settings
 from trioproto.sansio.transport import Transport
-from trioproto.testing.by_hand import ByHand, _nothing
+from trioproto.testing.by_hand import ByHand, _nothing, checked_seconds
+from trioproto.testing.targets import Target, factory_of
 from trioproto.testing.transcript import TranscriptError
 
-P = TypeVar("P", bound=Protocol)
 R = TypeVar("R", bound=ConnectionClosed)
 
 
@@ -30,53 +30,56 @@ class Harness(ByHand, Generic[P]):
 
     ::
 
-        harness = Harness(Factory(Calculator))
+        harness = Harness(Calculator)
         harness.connect()
         harness.exchange(b"1+1\r\n", b"2\r\n")
         harness.advance(61)
         harness.expect_lost(IdleTimeout)
 
-    What user code raises comes out of the call that led to it, unless the
-    settings say ``callback_errors="log"``.
+    What user code raises comes out of the call that led to it, unless
+    ``callback_errors="log"`` is given.
 
     Args:
-        target: a protocol, or a factory that builds it.
-        settings: in place of the factory's.
+        target: a factory or a protocol, or what makes one: a class, or a function.
         peer: the address that the protocol sees.
         window: bytes that the peer takes before it stalls; ``None``: any number.
         layers: what stands between the bytes and the protocol, such as TLS.
         server_side: whether the peer has made the connection, and not we.
         half_close: whether one side can be ended alone, as over TCP.
+        settings: settings of this connection, in place of the factory's.
 
     Attributes:
-        factory: the factory, a private one if *target* is a protocol.
+        factory: the factory, a private one if *target* is none.
         transcript: what was said, as failures show it.
         write_closed: whether the peer has seen our EOF.
+
+    Raises:
+        ValueError: *window* is below 0, also if it is set later; or a setting out of its range.
+        TypeError: *target* makes nothing; or an unknown setting.
 
     Origin: Twisted's ``StringTransport`` and ``Clock``.
     """
 
     def __init__(
         self,
-        target: P | Factory[P],
+        target: Target[P],
         *,
-        settings: Settings | None = None,
         peer: Address | None = None,
         window: int | None = None,
         layers: Iterable[Layer] = (),
         server_side: bool = True,
         half_close: bool = True,
+        **settings: Any,
     ) -> None:
-        if isinstance(target, Factory):
-            self.factory: Factory[P] = target
-        else:
-            self.factory = Factory(lambda: target)
+        self.factory: Factory[P] = factory_of(target)
         super().__init__(self.factory)
-        self._settings = settings or self._raising(self.factory.settings)
+        own = self._raising(self.factory.settings)
+        self._settings = replace(own, **settings) if settings else own
         self._peer = peer or UnknownAddress("harness")
         self._layers = layers
-        self._window = window
+        self._window = _checked(window)
         self._sent = bytearray()
+        self._fed_eof = False
         self.server_side = server_side
         self.can_write_eof = half_close
 
@@ -87,7 +90,10 @@ class Harness(ByHand, Generic[P]):
 
         Raises:
             ConnectionRefusedError: ``build_protocol`` returned ``None``.
+            RuntimeError: there is a connection already.
         """
+        if self._connection is not None:
+            raise RuntimeError("a harness is one connection: make another")
         connection = self.factory.accept(
             self, self._peer, UnknownAddress("harness"), self._layers, self._settings
         )
@@ -99,19 +105,38 @@ class Harness(ByHand, Generic[P]):
         return self.protocol
 
     def feed(self, data: bytes) -> None:
-        """Let bytes arrive, as one chunk."""
-        self.transcript.received(data, self._now)
-        self._step(self._open.feed, data, self._now)
+        """Let bytes arrive, as one chunk; none at all are nothing that arrives.
+
+        Raises:
+            RuntimeError: the peer has ended its side before.
+        """
+        connection = self._arriving()
+        if data:
+            self.transcript.received(data, self._now)
+            self._step(connection.feed, bytes(data), self._now)
 
     def feed_eof(self) -> None:
-        """Let the peer end its side."""
+        """Let the peer end its side.
+
+        Raises:
+            RuntimeError: it has done so before.
+        """
+        connection = self._arriving()
+        self._fed_eof = True
         self.transcript.happened("EOF received", self._now)
-        self._step(self._open.feed_eof)
+        self._step(connection.feed_eof)
+
+    def _arriving(self) -> Connection:
+        connection = self._open
+        if self._fed_eof:
+            raise RuntimeError("nothing can arrive after feed_eof()")
+        return connection
 
     def reset(self, error: OSError | None = None) -> None:
         """Let the connection break."""
+        connection = self._open
         self.transcript.happened("reset received", self._now)
-        self._step(self._open.lost, error or OSError(ECONNRESET, "connection reset by peer"))
+        self._step(connection.lost, error or OSError(ECONNRESET, "connection reset by peer"))
 
     def take(self) -> bytes:
         """Return what the peer has received since the last call."""
@@ -126,15 +151,19 @@ class Harness(ByHand, Generic[P]):
 
     @window.setter
     def window(self, size: int | None) -> None:
-        self._window = size
+        self._window = _checked(size)
         if self._connection is not None:
             self._step(_nothing)
 
     # What else happens
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; each deadline on the way fires at its own time."""
-        self._advance_to(self._now + seconds)
+        """Let time pass; each deadline on the way fires at its own time.
+
+        Raises:
+            ValueError: *seconds* are below 0, or no number that time can reach.
+        """
+        self._advance_to(self._now + checked_seconds(seconds))
 
     def _advance_to(self, end: float) -> None:
         while (deadline := self._open.deadline) <= end:
@@ -144,13 +173,15 @@ class Harness(ByHand, Generic[P]):
 
     def drain(self) -> None:
         """Let the server start to drain."""
+        connection = self._open
         self.transcript.happened("the server drains", self._now)
-        self._step(self._open.drain)
+        self._step(connection.drain)
 
     def cancel(self) -> None:
         """Let the server's task be cancelled."""
+        connection = self._open
         self.transcript.happened("cancelled", self._now)
-        self._step(self._open.cancel)
+        self._step(connection.cancel)
 
     # What a test says must be
 
@@ -232,3 +263,9 @@ class Harness(ByHand, Generic[P]):
         if self._window is not None:
             self._window -= len(data)
         return len(data)
+
+
+def _checked(window: int | None) -> int | None:
+    if window is not None and window < 0:
+        raise ValueError(f"window cannot be {window}: the least is 0")
+    return window

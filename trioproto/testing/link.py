@@ -13,31 +13,30 @@ from math import inf
 from random import Random
 from typing import Any, Generic, TypeVar
 
-from trioproto.factory import Factory
+from trioproto.factory import P
 from trioproto.sansio.addresses import Address
 from trioproto.sansio.layer import Layer
 from trioproto.sansio.protocol import Protocol
-from trioproto.sansio.settings import Settings
-from trioproto.testing.by_hand import _nothing
+from trioproto.testing.by_hand import _nothing, checked_seconds
 from trioproto.testing.faults import Faults
 from trioproto.testing.harness import Harness
-from trioproto.testing.pipe import Pipe
+from trioproto.testing.pipe import CAPACITY, Pipe
+from trioproto.testing.targets import Target
 from trioproto.testing.transcript import TranscriptError
 
-P = TypeVar("P", bound=Protocol)
 C = TypeVar("C", bound=Protocol)
 S = TypeVar("S", bound=Protocol)
 
 _MOST_STEPS = 100_000
 """Steps at one moment, after which the two will never stop answering each other."""
+_STEPS_OF_A_BYTE = 4
+"""What each byte that waits may take besides: it is sent, read, and then the same is its answer."""
 
 
 class LinkEnd(Harness[P]):
     """A harness whose peer is the other end of a link."""
 
-    def __init__(
-        self, target: P | Factory[P], incoming: Pipe, outgoing: Pipe, **options: Any
-    ) -> None:
+    def __init__(self, target: Target[P], incoming: Pipe, outgoing: Pipe, **options: Any) -> None:
         super().__init__(target, **options)
         self._incoming = incoming
         self._outgoing = outgoing
@@ -50,6 +49,11 @@ class LinkEnd(Harness[P]):
             return inf
         arrives = self._incoming.next_at() if self.reading else self._incoming.breaks_at
         return min(self.deadline, arrives, self._outgoing.breaks_at)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes to be sent, and those under way."""
+        return self.transport.buffered + self._outgoing.size
 
     def _receive(self) -> bool:
         """Take what has arrived, at most one chunk; say whether there was anything."""
@@ -68,10 +72,11 @@ class LinkEnd(Harness[P]):
         return True
 
     def _read(self) -> bytes | None:
-        if not self.reading:
+        if not self.reading or self._incoming.next_at() > self._now:
             return None
+        size = self._open.receive_size(self._now)
         with suppress(ConnectionResetError):
-            return self._incoming.read(self._now, self._open.settings.read_size)
+            return self._incoming.read(self._now, size) if size else None
         return None
 
     def _offer(self) -> bool:
@@ -109,7 +114,7 @@ class Link(Generic[C, S]):
 
     ::
 
-        link = Link(Factory(Client), Factory(Server), seed=7)
+        link = Link(Client, Server, seed=7)
         client, server = link.connect()
         link.run_until(lambda: client.answers == 3)
 
@@ -118,19 +123,19 @@ class Link(Generic[C, S]):
     be async.
 
     Args:
-        client: a protocol, or the factory that builds it.
+        client: a factory or a protocol, or what makes one: a class, or a function.
         server: the same, of the other side.
         to_server: what happens to the bytes that go there.
         to_client: what happens to those that come back.
         seed: chooses what happens first among several things, and faults of both
             directions that cut and delay, beside those that are given. ``None``:
             all in order, and no faults but the given ones.
-        capacity: bytes that may be under way, each way; ``None``: any number.
-        client_settings: in place of those of the client's factory.
-        server_settings: in place of those of the server's factory.
+        capacity: bytes that may be under way, each way; as over memory streams 64 KiB
+            if nothing else is said. ``None``: any number.
         client_layers: what stands between the bytes and the client, such as TLS.
         server_layers: the same, of the server.
         peer: the client's address, as the server sees it.
+        settings: settings of both connections, in place of their factories'.
 
     Attributes:
         client: the harness of the client.
@@ -141,33 +146,27 @@ class Link(Generic[C, S]):
 
     def __init__(
         self,
-        client: C | Factory[C],
-        server: S | Factory[S],
+        client: Target[C],
+        server: Target[S],
         *,
         to_server: Faults | None = None,
         to_client: Faults | None = None,
         seed: int | None = None,
-        capacity: int | None = None,
-        client_settings: Settings | None = None,
-        server_settings: Settings | None = None,
+        capacity: int | None = CAPACITY,
         client_layers: Iterable[Layer] = (),
         server_layers: Iterable[Layer] = (),
         peer: Address | None = None,
+        **settings: Any,
     ) -> None:
         self._random = None if seed is None else Random(seed)
         self._seed = seed
         there = Pipe(self._faults(to_server), capacity=capacity)
         back = Pipe(self._faults(to_client), capacity=capacity)
         self.client: LinkEnd[C] = LinkEnd(
-            client,
-            back,
-            there,
-            settings=client_settings,
-            layers=client_layers,
-            server_side=False,
+            client, back, there, layers=client_layers, server_side=False, **settings
         )
         self.server: LinkEnd[S] = LinkEnd(
-            server, there, back, settings=server_settings, layers=server_layers, peer=peer
+            server, there, back, layers=server_layers, peer=peer, **settings
         )
         self._ends: tuple[LinkEnd[Any], LinkEnd[Any]] = (self.client, self.server)
         self._now = 0.0
@@ -209,10 +208,16 @@ class Link(Generic[C, S]):
         Raises:
             TranscriptError: they never stop answering each other.
         """
-        for _ in range(_MOST_STEPS):
-            if not any(step() for step in self._steps()):
-                return
-        raise self._error("they never stop answering each other")
+        steps = most = 0
+        while any(step() for step in self._steps()):
+            steps += 1
+            most = max(most, self._waiting())
+            if steps > _MOST_STEPS + _STEPS_OF_A_BYTE * most:
+                raise self._error("they never stop answering each other")
+
+    def _waiting(self) -> int:
+        """Count the bytes that were written and have not been read yet."""
+        return sum(end.waiting for end in self._ends)
 
     def _steps(self) -> list[Callable[[], bool]]:
         """Return what may happen now, in the order in which it is to be tried."""
@@ -222,8 +227,12 @@ class Link(Generic[C, S]):
         return steps
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and all that happens in it happen in its order."""
-        end = self._now + seconds
+        """Let time pass, and all that happens in it happen in its order.
+
+        Raises:
+            ValueError: *seconds* are below 0, or no number that time can reach.
+        """
+        end = self._now + checked_seconds(seconds)
         self.settle()
         while (moment := self._next_moment()) <= end:
             self._move_to(moment)
@@ -239,7 +248,7 @@ class Link(Generic[C, S]):
         self.settle()
         while not condition():
             moment = self._next_moment()
-            if moment > end:
+            if moment > end or moment == inf:
                 raise self._error(f"what was waited for has not happened in {seconds} s")
             self._move_to(moment)
 

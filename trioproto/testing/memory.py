@@ -15,11 +15,9 @@ import trio
 
 from trioproto.sansio.addresses import Address, UnknownAddress
 from trioproto.testing.faults import NONE, Faults
-from trioproto.testing.pipe import Pipe
+from trioproto.testing.pipe import CAPACITY, Pipe
 from trioproto.testing.way import Way, reset_error, wait_for
 
-CAPACITY = 65536
-"""Bytes that may wait one way, if nothing else is said."""
 MEMORY = UnknownAddress("memory")
 """The address of an end that was given none."""
 
@@ -138,7 +136,9 @@ class PlainMemoryStream(trio.abc.Stream):
                 if self._outgoing.pipe.room == 0:
                     await wait_for(self._outgoing.writer, self._outgoing.breaks_at)
                 else:
-                    await trio.lowlevel.checkpoint()  # less was taken than there was room for
+                    # Less was taken than there was room for: who waits for it sees that.
+                    await trio.lowlevel.checkpoint()
+                    await trio.lowlevel.checkpoint()
         finally:
             self._sending = False
 
@@ -157,6 +157,11 @@ class PlainMemoryStream(trio.abc.Stream):
                 self._check_sendable()
         finally:
             self._sending = False
+
+    @property
+    def last_arrives_at(self) -> float:
+        """When the last of what we have sent arrives, on trio's clock, as far as it ever does."""
+        return self._outgoing.pipe.last_at()
 
     async def wait_all_read(self) -> None:
         """Wait until the other end has received all that we have sent, or has closed.
@@ -302,8 +307,6 @@ def memory_stream_pair(
         RuntimeError: trio does not run here.
         ValueError: there is no room for a single byte.
     """
-    if capacity is not None and capacity < 1:
-        raise ValueError(f"capacity must be at least 1 byte, not {capacity}")
     now = trio.current_time()
     to = Pipe(to_server, capacity=capacity, now=now)
     back = Pipe(to_client, capacity=capacity, now=now)

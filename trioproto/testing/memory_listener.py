@@ -10,12 +10,12 @@ import trio
 from trioproto.sansio.addresses import Address
 from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.memory import (
-    CAPACITY,
     MEMORY,
     MemoryStream,
     PlainMemoryStream,
     memory_stream_pair,
 )
+from trioproto.testing.pipe import CAPACITY
 
 _BACKLOG = 128
 """Connections that may wait to be accepted, if nothing else is said."""

@@ -10,6 +10,7 @@ NEAR = 8
 """Bytes around an edge within which every place counts as near."""
 
 _SHOWN = 400
+_SHOWN_BYTES = 20
 _SHOWN_CHUNKS = 12
 
 
@@ -101,8 +102,12 @@ def first_difference(came: object, expected: object) -> list[str]:
         return []
     unit = "byte" if isinstance(came, bytes) else "item"
     for index, (left, right) in enumerate(zip(came, expected, strict=False)):
-        if left is not right and left != right and repr(left) != repr(right):
-            return [f"  {unit} {index} is {shown(left)}, expected {shown(right)}"]
+        if left is right or left == right or repr(left) == repr(right):
+            continue
+        if isinstance(came, bytes) and isinstance(expected, bytes):
+            here = slice(index, index + _SHOWN_BYTES)
+            return [f"  from byte {index} on: {came[here]!r}, expected {expected[here]!r}"]
+        return [f"  {unit} {index} is {shown(left)}, expected {shown(right)}"]
     if len(came) == len(expected):
         return []
     return [f"  {len(came)} {unit}s came, expected {len(expected)}"]

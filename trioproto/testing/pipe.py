@@ -14,6 +14,9 @@ from math import inf
 
 from trioproto.testing.faults import Faults
 
+CAPACITY = 65536
+"""Bytes that may wait one way of a connection, if nothing else is said."""
+
 
 class Pipe:
     """One direction of a connection.
@@ -22,6 +25,9 @@ class Pipe:
         faults: what happens to the bytes.
         capacity: bytes that may wait to be read; ``None``: any number.
         now: the time at which it begins, in seconds.
+
+    Raises:
+        ValueError: there is no room for a single byte.
 
     Attributes:
         size: bytes that were written and not read.
@@ -33,6 +39,8 @@ class Pipe:
     def __init__(
         self, faults: Faults | None = None, *, capacity: int | None = None, now: float = 0.0
     ) -> None:
+        if capacity is not None and capacity < 1:
+            raise ValueError(f"capacity must be at least 1 byte, not {capacity}")
         faults = faults or Faults()
         self._capacity = capacity
         self._reads: Iterator[float] = cycle(faults.reads or (inf,))
@@ -136,6 +144,11 @@ class Pipe:
         """Return when something can be read, EOF and a break too; ``inf``: perhaps never."""
         first = self._under_way[0][0] if self._under_way else self._ends_at
         return min(first, self.breaks_at)
+
+    def last_at(self) -> float:
+        """Return when the last arrives of what was written, or EOF; what never does is left out."""
+        times = [self._ends_at, *(arrives for arrives, _ in self._under_way)]
+        return max((each for each in times if each < inf), default=-inf)
 
     def close(self) -> None:
         """Read nothing any more; what waits is lost."""

@@ -15,6 +15,8 @@ from typing import NoReturn
 
 import trio
 
+from trioproto.testing.transcript import TranscriptError
+
 _KIT = os.path.dirname(__file__)
 _MACHINERY = (
     os.path.join(os.path.dirname(_KIT), ""),
@@ -24,33 +26,48 @@ _MACHINERY = (
 """How the names of the files begin whose part in an error is nobody's concern."""
 
 _CONSEQUENCES = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionError)
-"""How a block fails whose connection was reset."""
+"""How a block fails whose connection was reset, unless a scripted peer tells it."""
 
 
 def sort_out(raised: BaseException, body: BaseException | None) -> BaseException:
     """Return what should come out, of what was *raised*; *body* is what the block raised.
 
-    Nothing is lost. An error in a callback comes out as itself, several as one flat
+    No error is lost. One in a callback comes out as itself, several as one flat
     group, with tracebacks that begin in user code. If the block has failed because the
     connection was reset, that is a note to it. If it has failed otherwise, that comes
-    out, and the error in the callback is its context: it is shown first.
+    out, and the error in the callback is its context: it is shown first. As anywhere in
+    Python, an error that is raised because of a cancellation comes in its place.
     """
     if raised is body:
         return raised
-    leaves = list(_leaves(raised, body))
-    errors = [each for each in leaves if each is not body]
-    if any(isinstance(each, trio.Cancelled) for each in leaves):
-        return raised  # which is trio's to split
+    of_body = [] if body is None else list(_leaves(body))
+    known = {id(each) for each in of_body}
+    leaves = list(_leaves(raised))
+    errors = [each for each in leaves if id(each) not in known and not _is_cancelled(each)]
+    if not errors:
+        return raised
     for error in errors:
         error.__traceback__ = users_part(error.__traceback__)
     error = errors[0] if len(errors) == 1 else BaseExceptionGroup("errors in callbacks", errors)
-    if body is None or not any(each is body for each in leaves):
+    failed = [each for each in of_body if not _is_cancelled(each)]
+    if body is None or not failed or not any(each is leaf for each in failed for leaf in leaves):
         return error
-    if isinstance(body, _CONSEQUENCES):
-        error.add_note(_told(body))
+    if all(map(_is_consequence, failed)):
+        error.add_note(_told(failed[0]))
         return error
     _begin_with(body, error)
     return body
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    return isinstance(error, trio.Cancelled)
+
+
+def _is_consequence(error: BaseException) -> bool:
+    """Whether it says no more than that the connection was reset."""
+    if isinstance(error, TranscriptError):
+        return isinstance(error.__cause__, _CONSEQUENCES)
+    return isinstance(error, _CONSEQUENCES)
 
 
 def mark(error: BaseException) -> None:
@@ -97,20 +114,20 @@ def _is_kit(entry: TracebackType) -> bool:
     return entry.tb_frame.f_code.co_filename.startswith(_KIT)
 
 
-def _leaves(raised: BaseException, body: BaseException | None) -> Iterator[BaseException]:
-    """Take a flat group apart; a group that the block raised is one error."""
-    if raised is not body and isinstance(raised, BaseExceptionGroup):
+def _leaves(raised: BaseException) -> Iterator[BaseException]:
+    """Take groups apart; that of a nursery in the block, too."""
+    if isinstance(raised, BaseExceptionGroup):
         for each in raised.exceptions:
-            yield from _leaves(each, body)
+            yield from _leaves(each)
     else:
         yield raised
 
 
-def _told(body: BaseException) -> str:
-    """Say in one line how the block has failed, and where."""
-    places = [each for each in _entries(body.__traceback__) if not _is_machinery(each)]
+def _told(failure: BaseException) -> str:
+    """Say how the block has failed, and where."""
+    places = [each for each in _entries(failure.__traceback__) if not _is_machinery(each)]
     where = [f" at {each.tb_frame.f_code.co_filename}:{each.tb_lineno}" for each in places[-1:]]
-    return f"and so the block failed{''.join(where)}: {type(body).__name__}: {body}"
+    return f"and so the block failed{''.join(where)}: {type(failure).__name__}: {failure}"
 
 
 def _begin_with(later: BaseException, first: BaseException) -> None:

@@ -9,7 +9,7 @@ from trioproto.sansio.tape import Direction
 from trioproto.testing.harness import Harness
 from trioproto.testing.heard import EOF, RESET, Heard
 from trioproto.testing.session_text import Step, What
-from trioproto.testing.targets import Target, harness_of
+from trioproto.testing.targets import Maker, made_by
 from trioproto.testing.transcript import TranscriptError
 
 MAX_LINE = 64 * 1024
@@ -22,13 +22,13 @@ def replay(
     steps: Sequence[Step],
     place: Callable[[Step], str],
     newline: bytes,
-    target: Target,
+    target: Maker,
     *,
     times: bool,
 ) -> None:
     """Take each step, and the end; what is raised says at which one."""
     step = steps[0]
-    replaying = _Replaying(harness_of(target), newline, times=times)
+    replaying = _Replaying(Harness(made_by(target)), newline, times=times)
     try:
         replaying.begin()
         for step in steps:

@@ -9,9 +9,9 @@ import trio
 
 from trioproto.factory import P
 from trioproto.testing.contexts import TLSContexts
-from trioproto.testing.factories import Servable
 from trioproto.testing.memory import MemoryStream
 from trioproto.testing.served import MemoryServer, SocketServer, TLSStream
+from trioproto.testing.targets import Target
 
 if TYPE_CHECKING:
     from trioproto.endpoints.endpoint import ServerEndpoint
@@ -23,7 +23,7 @@ class ServeFactory(Protocol):
     @overload
     def __call__(
         self,
-        target: Servable[P],
+        target: Target[P],
         /,
         *,
         tls: Literal[False] = ...,
@@ -35,7 +35,7 @@ class ServeFactory(Protocol):
     @overload
     def __call__(
         self,
-        target: Servable[P],
+        target: Target[P],
         /,
         *,
         tls: Literal[True] | TLSContexts,
@@ -48,7 +48,7 @@ class ServeFactory(Protocol):
     @overload
     def __call__(
         self,
-        target: Servable[P],
+        target: Target[P],
         endpoint: str | ServerEndpoint,
         /,
         *endpoints: str | ServerEndpoint,
@@ -59,7 +59,7 @@ class ServeFactory(Protocol):
     @overload
     def __call__(
         self,
-        target: Servable[P],
+        target: Target[P],
         endpoint: str | ServerEndpoint,
         /,
         *endpoints: str | ServerEndpoint,
@@ -67,3 +67,28 @@ class ServeFactory(Protocol):
         server_hostname: str = ...,
         **settings: Any,
     ) -> AbstractAsyncContextManager[SocketServer[P, trio.SSLStream[trio.SocketStream]]]: ...
+
+    @overload
+    def __call__(
+        self,
+        target: Target[P],
+        /,
+        *,
+        tls: bool | TLSContexts,
+        server_hostname: str = ...,
+        capacity: int | None = ...,
+        half_close: bool = ...,
+        **settings: Any,
+    ) -> AbstractAsyncContextManager[MemoryServer[P, trio.abc.Stream]]: ...
+
+    @overload
+    def __call__(
+        self,
+        target: Target[P],
+        endpoint: str | ServerEndpoint,
+        /,
+        *endpoints: str | ServerEndpoint,
+        tls: bool | TLSContexts,
+        server_hostname: str = ...,
+        **settings: Any,
+    ) -> AbstractAsyncContextManager[SocketServer[P, trio.abc.Stream]]: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from errno import EAFNOSUPPORT
+from math import inf
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
 import trio
@@ -39,7 +40,9 @@ TLSStream: TypeAlias = "trio.SSLStream[MemoryStream]"
 """The client's end of a connection in memory, over TLS."""
 
 _TIME_TO_CLOSE = 1.0
-"""Seconds for closing the clients' ends, and for the server to read what they have sent."""
+"""Seconds for closing the clients' ends, and for the server to read what has arrived then."""
+_TIME_TO_SHAKE_HANDS = 60.0
+"""Seconds for the client's part of a TLS handshake, as what is dropped never comes."""
 
 
 class Served(ABC, Generic[P, S]):
@@ -93,7 +96,10 @@ class Served(ABC, Generic[P, S]):
             return stream
         over_tls = trio.SSLStream(stream, self._tls[1], server_hostname=self._server_hostname)
         self._streams[-1] = over_tls
-        await over_tls.do_handshake()
+        with trio.move_on_after(_TIME_TO_SHAKE_HANDS) as scope:
+            await over_tls.do_handshake()
+        if scope.cancelled_caught:
+            raise trio.BrokenResourceError(f"no TLS handshake in {_TIME_TO_SHAKE_HANDS:g} s")
         return over_tls
 
 
@@ -149,7 +155,8 @@ class MemoryServer(Served[P, S]):
     async def close_streams(self) -> None:
         """Close the clients' ends, and let the server read what they have sent."""
         await super().close_streams()
-        with trio.move_on_after(_TIME_TO_CLOSE):
+        arrived = max((each.last_arrives_at for each in self._in_memory), default=-inf)
+        with trio.move_on_at(max(trio.current_time(), arrived) + _TIME_TO_CLOSE):
             for stream in self._in_memory:
                 await stream.wait_all_read()
 

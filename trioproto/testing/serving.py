@@ -15,10 +15,11 @@ import trio
 from trioproto.factory import P
 from trioproto.testing.block import Block
 from trioproto.testing.contexts import SERVER_NAME, TLSContexts, contexts_of
-from trioproto.testing.factories import Servable, factory_of
-from trioproto.testing.memory import CAPACITY, MemoryStream
+from trioproto.testing.memory import MemoryStream
 from trioproto.testing.memory_listener import open_memory_listener
+from trioproto.testing.pipe import CAPACITY
 from trioproto.testing.served import MemoryServer, SocketServer, TLSStream
+from trioproto.testing.targets import Target, factory_of
 
 if TYPE_CHECKING:
     from trioproto.endpoints.endpoint import ServerEndpoint
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @overload
 def serving(
-    target: Servable[P],
+    target: Target[P],
     /,
     *,
     tls: Literal[False] = ...,
@@ -38,7 +39,7 @@ def serving(
 
 @overload
 def serving(
-    target: Servable[P],
+    target: Target[P],
     /,
     *,
     tls: Literal[True] | TLSContexts,
@@ -51,7 +52,7 @@ def serving(
 
 @overload
 def serving(
-    target: Servable[P],
+    target: Target[P],
     endpoint: str | ServerEndpoint,
     /,
     *endpoints: str | ServerEndpoint,
@@ -62,7 +63,7 @@ def serving(
 
 @overload
 def serving(
-    target: Servable[P],
+    target: Target[P],
     endpoint: str | ServerEndpoint,
     /,
     *endpoints: str | ServerEndpoint,
@@ -72,8 +73,33 @@ def serving(
 ) -> AbstractAsyncContextManager[SocketServer[P, trio.SSLStream[trio.SocketStream]]]: ...
 
 
+@overload
 def serving(
-    target: Servable[P],
+    target: Target[P],
+    /,
+    *,
+    tls: bool | TLSContexts,
+    server_hostname: str = ...,
+    capacity: int | None = ...,
+    half_close: bool = ...,
+    **settings: Any,
+) -> AbstractAsyncContextManager[MemoryServer[P, trio.abc.Stream]]: ...
+
+
+@overload
+def serving(
+    target: Target[P],
+    endpoint: str | ServerEndpoint,
+    /,
+    *endpoints: str | ServerEndpoint,
+    tls: bool | TLSContexts,
+    server_hostname: str = ...,
+    **settings: Any,
+) -> AbstractAsyncContextManager[SocketServer[P, trio.abc.Stream]]: ...
+
+
+def serving(
+    target: Target[P],
     /,
     *endpoints: str | ServerEndpoint,
     tls: bool | TLSContexts = False,
@@ -99,7 +125,7 @@ def serving(
     out, with the callback's error as its context: that is shown first.
 
     Args:
-        target: a factory; or a class or function that makes a protocol.
+        target: a factory or a protocol, or what makes one: a class, or a function.
         endpoints: where to serve it on sockets instead, as for ``open_server``: what
             is given to the block then is a :class:`SocketServer`.
         tls: ``True``: connections are over TLS, with certificates made for this block
@@ -129,7 +155,7 @@ def serving(
 
 
 def memory_server(
-    target: Servable[P],
+    target: Target[P],
     tls: bool | TLSContexts,
     server_hostname: str,
     capacity: int | None,

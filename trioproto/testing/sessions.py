@@ -9,7 +9,7 @@ from typing import Self
 
 from trioproto.testing.replaying import replay
 from trioproto.testing.session_text import SessionError, Step, parse, to_text
-from trioproto.testing.targets import Target
+from trioproto.testing.targets import Maker
 
 _CRLF = b"\r\n"
 
@@ -77,7 +77,7 @@ class Session:
         """
         return to_text(self.steps, self.newline)
 
-    def replay(self, target: Target, *, times: bool = False) -> None:
+    def replay(self, target: Maker, *, times: bool = False) -> None:
         """Say to a protocol what the peer said; it must answer the same. No loop is needed.
 
         Before something is received, all that was sent before it must have come.

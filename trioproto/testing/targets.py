@@ -1,22 +1,43 @@
-"""What a test is about: whatever makes a protocol."""
+"""What a test is about: whatever makes a protocol, or is one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from trioproto.factory import Factory
+from trioproto.factory import Factory as PureFactory
+from trioproto.factory import P
+from trioproto.runtime.factory import Factory
 from trioproto.sansio.protocol import Protocol
-from trioproto.testing.harness import Harness
 
-Target: TypeAlias = Factory[Any] | Callable[[], Protocol | Factory[Any]]
-"""What makes the protocol of each conversation: a factory, or a class or function."""
+Target: TypeAlias = PureFactory[P] | type[PureFactory[P]] | Callable[[], P] | P
+"""A factory, its class, what makes a protocol (its class, or a function), or a protocol."""
+
+Maker: TypeAlias = PureFactory[Any] | Callable[[], Protocol | PureFactory[Any]]
+"""What makes a new protocol, or a new factory, for each connection; or a factory."""
 
 
-def harness_of(target: Target, window: int | None = None, **settings: Any) -> Harness[Any]:
-    """Return a harness for a new connection, which raises what user code raises."""
-    made = target if isinstance(target, Factory) else target()
-    factory: Factory[Any] = made if isinstance(made, Factory) else Factory(lambda: made)
-    changed = replace(factory.settings, callback_errors="raise", **settings)
-    return Harness(factory, settings=changed, window=window)
+def factory_of(target: Target[P]) -> Factory[P]:
+    """Return the factory that was given, or make one.
+
+    A protocol is that of the one connection that there may then be. What a pure factory
+    cannot do is asked of none but that of a server.
+
+    Raises:
+        TypeError: it makes nothing.
+    """
+    if isinstance(target, PureFactory):
+        return cast("Factory[P]", target)
+    if isinstance(target, Protocol):
+        return Factory(lambda: cast("Any", target))
+    if isinstance(target, type) and issubclass(target, PureFactory):
+        return cast("Factory[P]", target())
+    if not callable(target):
+        problem = "give a factory, a protocol, or a class or function that makes one"
+        raise TypeError(f"{problem}, and not {target!r:.100}")
+    return Factory(cast("Callable[[], P]", target))
+
+
+def made_by(maker: Maker) -> Protocol | PureFactory[Any]:
+    """Return what a connection is about."""
+    return maker if isinstance(maker, PureFactory) else maker()

@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 
 Test = TypeVar("Test", bound=Callable[..., Any])
 
+_TERMS = "conformance_terms"
+"""The attribute of a test that keeps its terms."""
+
 
 class Feature(Enum):
     """Something that a service may have or not; its value says what, in words."""
@@ -25,7 +28,7 @@ class Feature(Enum):
     SERVER = "a server"
     """A drain has its deadlines, and what one connection raises ends all of them."""
     HALF_CLOSE = "half-closed connections"
-    """Each side can be ended alone: our own by ``write_eof``, the peer's by its EOF."""
+    """Each side can be ended alone, our own by ``write_eof``, the peer's by its EOF."""
     HALF_CLOSE_IS_OPTIONAL = "connections that are not half-closed, if asked for"
     """``half_close=False`` makes such ones."""
     RATES = "rates"
@@ -94,14 +97,14 @@ def each(argument: str, values: Mapping[str, Collection[Feature]]) -> Callable[[
 
 def terms_of(test: Callable[..., Any]) -> Terms:
     """Return what a test needs, with what its module says of all its tests (``NEEDS``)."""
-    terms: Terms = vars(test).get("terms", Terms())
+    terms: Terms = vars(test).get(_TERMS, Terms())
     everywhere = getattr(sys.modules[test.__module__], "NEEDS", ())
     return replace(terms, needed=terms.needed.union(everywhere))
 
 
 def _changed(change: Callable[[Terms], Terms]) -> Callable[[Test], Test]:
     def decorate(test: Test) -> Test:
-        vars(test)["terms"] = change(vars(test).get("terms", Terms()))
+        vars(test)[_TERMS] = change(vars(test).get(_TERMS, Terms()))
         return test
 
     return decorate

@@ -46,8 +46,8 @@ class Service(ABC):
         failures: what came out of it and was not asked for by ``failure`` yet.
     """
 
-    name: ClassVar[str]
-    features: ClassVar[frozenset[Feature]]
+    name: ClassVar[str] = "service"
+    features: ClassVar[frozenset[Feature]] = frozenset()
 
     def __init__(self, factory: Factory[Any], *, small_buffers: bool, half_close: bool) -> None:
         self.factory = factory
@@ -80,13 +80,13 @@ class Service(ABC):
 
     async def open_peer(self) -> Peer:
         """Open a connection, and do not wait until it is served."""
-        peer = await self._connect()
+        peer = await self.new_peer()
         peer.service = self
         self.peers.append(peer)
         return peer
 
     @abstractmethod
-    async def _connect(self) -> Peer:
+    async def new_peer(self) -> Peer:
         """Make a peer that is connected, or about to be.
 
         Also if the factory builds no protocol for it: then it is one that was
@@ -98,8 +98,8 @@ class Service(ABC):
         """Let all happen that needs no time to pass.
 
         When this returns, everything that was sent has been delivered, as far as
-        the connection reads and the peer has room; and all callbacks that are due
-        have been called, and have returned or wait for something else.
+        the connection reads and the peer has room; deadlines that are due have
+        fired; and all callbacks have returned, or wait for something else.
         """
 
     @abstractmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,6 +15,7 @@ from trioproto.sansio.protocol import Protocol
 from trioproto.testing.conformance.features import Feature, lacks
 from trioproto.testing.conformance.recorder import Recorder
 from trioproto.testing.conformance.service import MORE_THAN_FITS, Serving
+from trioproto.testing.held import open_descriptors
 
 NEEDS = {Feature.ASYNC_CODE}
 
@@ -72,10 +72,6 @@ class Counts(Factory[Recorder]):
     def build_protocol(self, peer: object) -> Recorder:
         self.built.append(Busy())
         return self.built[-1]
-
-
-def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 @lacks(Feature.ENCRYPTS)  # with TLS who gets no slot cannot even shake hands

@@ -1,0 +1,4 @@
+from tests.testing.foreign_driver import OneWayService, SimulatedService
+from trioproto.testing.conformance.suite import *  # noqa: F403
+
+SERVICES = [SimulatedService, OneWayService]

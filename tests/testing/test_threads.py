@@ -1,0 +1,77 @@
+"""The tests' own virtual clock, where threads work."""
+
+from __future__ import annotations
+
+from hashlib import pbkdf2_hmac
+
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from trioproto import Protocol
+from trioproto.testing import connected
+from trioproto.testing.threads import no_thread_works, threads_take_no_time
+
+
+def work() -> None:
+    """Take some milliseconds, without holding others up."""
+    pbkdf2_hmac("sha256", b"", b"", 20_000)
+
+
+async def test_no_virtual_time_passes_while_a_thread_works(autojump_clock: MockClock) -> None:
+    with threads_take_no_time(), trio.fail_after(1):
+        await trio.to_thread.run_sync(work)
+    assert trio.current_time() == 0
+
+
+async def test_it_passes_before_and_after_that(autojump_clock: MockClock) -> None:
+    with threads_take_no_time():
+        await trio.sleep(1)
+        await trio.to_thread.run_sync(work)
+        await trio.sleep(1)
+    await trio.sleep(1)
+    assert trio.current_time() == 3
+
+
+async def test_a_block_in_which_something_is_served_waits_for_threads(
+    autojump_clock: MockClock,
+) -> None:
+    class Slow(Protocol):
+        async def connection_made(self) -> None:
+            await trio.to_thread.run_sync(work)
+            self.transport.write(b"done")
+
+    async with connected(Slow) as stream:
+        with trio.fail_after(1):
+            assert await stream.receive_some() == b"done"
+        assert trio.current_time() == 0
+
+
+async def test_a_clock_that_does_not_jump_stays_so() -> None:
+    clock = trio.lowlevel.current_clock()
+    assert not isinstance(clock, MockClock)
+    with threads_take_no_time():
+        await trio.to_thread.run_sync(work)
+
+
+async def test_blocks_may_be_nested(autojump_clock: MockClock) -> None:
+    with threads_take_no_time(), threads_take_no_time():
+        await trio.to_thread.run_sync(work)
+    with threads_take_no_time():
+        await trio.sleep(1)
+    await trio.sleep(1)
+    assert trio.current_time() == 2
+
+
+async def test_threads_that_nobody_waits_for_are_waited_for(autojump_clock: MockClock) -> None:
+    done: list[bool] = []
+
+    def work_and_tell() -> None:
+        work()
+        done.append(True)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, work_and_tell)
+        await trio.testing.wait_all_tasks_blocked()
+        await no_thread_works()
+        assert done == [True]

@@ -1,0 +1,60 @@
+"""A virtual clock that waits for threads.
+
+A mock clock jumps when all tasks wait, also if one of them waits for a thread: to the
+next deadline, which then seems to be missed by whoever reads a file, say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+
+import trio
+import trio.testing
+
+
+class _StandsStill(trio.abc.Instrument):
+    """Holds a clock while some thread works for trio.
+
+    A thread begins and ends in the step of some task: after each step we look.
+    """
+
+    def __init__(self, clock: trio.testing.MockClock) -> None:
+        self.clock = clock
+        self.threshold = clock.autojump_threshold
+        self.limiter = trio.to_thread.current_default_thread_limiter()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        wanted = inf if self.limiter.borrowed_tokens else self.threshold
+        if self.clock.autojump_threshold != wanted:
+            self.clock.autojump_threshold = wanted
+
+
+@contextmanager
+def threads_take_no_time() -> Iterator[None]:
+    """Have a mock clock stand still while a thread of ``trio.to_thread`` works.
+
+    However long that takes on a busy machine, no virtual time passes. With any other
+    clock, or one that does not jump by itself, nothing is different. ``serving`` and
+    ``connected`` do this in their blocks.
+    """
+    clock = trio.lowlevel.current_clock()
+    if not isinstance(clock, trio.testing.MockClock) or clock.autojump_threshold == inf:
+        yield
+        return
+    instrument = _StandsStill(clock)
+    trio.lowlevel.add_instrument(instrument)
+    try:
+        yield
+    finally:
+        trio.lowlevel.remove_instrument(instrument)
+        clock.autojump_threshold = instrument.threshold
+
+
+async def no_thread_works() -> None:
+    """Wait until no thread works for trio."""
+    await trio.lowlevel.checkpoint()
+    limiter = trio.to_thread.current_default_thread_limiter()
+    while limiter.borrowed_tokens:
+        await trio.lowlevel.checkpoint()
