@@ -59,7 +59,7 @@ def _somebody_is_there(machine: Any) -> bool:
 
 
 def _there_is_room(machine: Any) -> bool:
-    return len(machine.live) < machine.max_peers
+    return bool(len(machine.live) < machine.max_peers)
 
 
 def _step(**arguments: Any) -> Callable[[Step], Step]:
