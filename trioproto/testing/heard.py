@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import NoReturn
 
-from trioproto.testing.partitions import shown
+from trioproto.testing.telling import shown
 from trioproto.testing.transcript import Transcript, TranscriptError
 
 EOF = "EOF"

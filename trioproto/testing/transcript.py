@@ -10,7 +10,7 @@ from collections import deque
 from typing import NamedTuple
 
 from trioproto.sansio.tape import Direction
-from trioproto.testing.partitions import first_difference, shown
+from trioproto.testing.telling import compared
 
 _KEPT = 500
 """Entries that are kept; the oldest are forgotten."""
@@ -108,6 +108,5 @@ class TranscriptError(AssertionError):
     def __str__(self) -> str:
         lines = [self.problem]
         if self.came is not None or self.expected is not None:
-            lines += [f"  came:     {shown(self.came)}", f"  expected: {shown(self.expected)}"]
-            lines += first_difference(self.came, self.expected)
+            lines += compared(self.came, self.expected)
         return "\n".join([*lines, "the exchange (< received, > sent):", self.transcript])
