@@ -76,6 +76,15 @@ def test_stalls_last_as_long_as_was_said() -> None:
 
 
 def test_single_bytes_are_frequent_among_short_writes() -> None:
+    sizes: list[int] = []
+
+    @settings(derandomize=True, phases=[Phase.generate], max_examples=50)
+    @given(short_writes(1 << 20))
+    def collect(faults: Faults) -> None:
+        sizes.extend(faults.writes)
+
+    collect()
+    assert sizes.count(1) > len(sizes) / 5
     assert smallest(short_writes(1 << 20), lambda faults: bool(faults.writes)) == Faults(
         writes=(1,)
     )

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from trioproto.testing.telling import shown
-from trioproto.testing.transcript import Transcript, TranscriptError
+from trioproto.testing.transcript import Transcript, TranscriptError, tells_all
+
+__tracebackhide__ = tells_all
 
 EOF = "EOF"
 RESET = "a reset"

@@ -22,7 +22,9 @@ from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.harness import Harness
 from trioproto.testing.pipe import CAPACITY, Pipe
 from trioproto.testing.targets import Target
-from trioproto.testing.transcript import TranscriptError
+from trioproto.testing.transcript import TranscriptError, tells_all
+
+__tracebackhide__ = tells_all
 
 C = TypeVar("C", bound=Protocol)
 S = TypeVar("S", bound=Protocol)

@@ -20,7 +20,9 @@ from trioproto.testing.quiet import until_quiet, within
 from trioproto.testing.session_streams import hold
 from trioproto.testing.sessions import Session
 from trioproto.testing.telling import shown
-from trioproto.testing.transcript import Transcript
+from trioproto.testing.transcript import Transcript, tells_all
+
+__tracebackhide__ = tells_all
 
 Ts = TypeVarTuple("Ts")
 
