@@ -11,12 +11,12 @@ from hypothesis.strategies import SearchStrategy
 
 from trioproto.testing import (
     Faults,
-    Pipe,
     any_faults,
     resets,
     short_writes,
     stalls,
 )
+from trioproto.testing.pipe import Pipe
 
 STRATEGIES: list[Callable[[int], SearchStrategy[Faults]]] = [
     resets,

@@ -11,7 +11,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trioproto import Factory, Protocol
 from trioproto.errors import ConnectionDone
-from trioproto.testing import Faults, Harness, Link, Pipe, TranscriptError, connected, peer
+from trioproto.testing import Faults, Harness, Link, TranscriptError, connected, peer
+from trioproto.testing.pipe import Pipe
 
 
 class Oops(Exception):

@@ -20,7 +20,9 @@ from trioproto.sansio.lifecycle import State
 from trioproto.sansio.transport import Transport
 from trioproto.testing.by_hand import ByHand, _nothing, checked_seconds
 from trioproto.testing.targets import Target, factory_of
-from trioproto.testing.transcript import TranscriptError
+from trioproto.testing.transcript import TranscriptError, tells_all
+
+__tracebackhide__ = tells_all
 
 R = TypeVar("R", bound=ConnectionClosed)
 

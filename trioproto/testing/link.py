@@ -18,11 +18,13 @@ from trioproto.sansio.addresses import Address
 from trioproto.sansio.layer import Layer
 from trioproto.sansio.protocol import Protocol
 from trioproto.testing.by_hand import _nothing, checked_seconds
-from trioproto.testing.faults import Faults
+from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.harness import Harness
 from trioproto.testing.pipe import CAPACITY, Pipe
 from trioproto.testing.targets import Target
-from trioproto.testing.transcript import TranscriptError
+from trioproto.testing.transcript import TranscriptError, tells_all
+
+__tracebackhide__ = tells_all
 
 C = TypeVar("C", bound=Protocol)
 S = TypeVar("S", bound=Protocol)
@@ -149,8 +151,8 @@ class Link(Generic[C, S]):
         client: Target[C],
         server: Target[S],
         *,
-        to_server: Faults | None = None,
-        to_client: Faults | None = None,
+        to_server: Faults = NONE,
+        to_client: Faults = NONE,
         seed: int | None = None,
         capacity: int | None = CAPACITY,
         client_layers: Iterable[Layer] = (),
@@ -171,8 +173,7 @@ class Link(Generic[C, S]):
         self._ends: tuple[LinkEnd[Any], LinkEnd[Any]] = (self.client, self.server)
         self._now = 0.0
 
-    def _faults(self, given: Faults | None) -> Faults:
-        given = given or Faults()
+    def _faults(self, given: Faults) -> Faults:
         if self._random is None:
             return given
         return Faults.from_seed(self._random.getrandbits(32)) | given
