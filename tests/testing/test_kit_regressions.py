@@ -124,6 +124,24 @@ def test_whatever_is_fed_bytes_are_received(kind: type) -> None:
     assert type(noting.heard[1]) is bytes
 
 
+def test_what_a_callback_wrote_to_others_before_it_raised_is_sent() -> None:
+    class TellsAndFails(Protocol):
+        factory: Factory[TellsAndFails]
+
+        def data_received(self, data: bytes) -> None:
+            for each in self.factory.connections:
+                each.transport.write(data)
+            raise Oops
+
+    factory = Factory(TellsAndFails)
+    first, second = Harness(factory), Harness(factory)
+    first.connect()
+    second.connect()
+    with pytest.raises(Oops):
+        first.feed(b"news")
+    assert second.take() == b"news"
+
+
 def test_time_does_not_go_back() -> None:
     harness, link = Harness(Protocol()), Link(Protocol(), Protocol())
     harness.connect()
