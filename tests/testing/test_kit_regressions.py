@@ -9,9 +9,10 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.testing.foreign_driver import SimulatedService
 from trioproto import Factory, Protocol
 from trioproto.errors import ConnectionDone
-from trioproto.testing import Faults, Harness, Link, TranscriptError, connected, peer
+from trioproto.testing import Faults, Harness, Link, TranscriptError, conformance, connected, peer
 from trioproto.testing.pipe import Pipe
 
 
@@ -303,3 +304,11 @@ def test_a_link_reads_no_faster_than_the_settings_say() -> None:
     assert 9 <= sizes[0] <= 10
     assert 19 <= sizes[1] <= 20
     assert 29 <= sizes[2] <= 30
+
+
+async def test_all_that_a_service_under_the_suite_has_failed_with_comes_out() -> None:
+    failures = [KeyError(), Oops()]
+    with pytest.raises(ExceptionGroup) as caught:
+        async with conformance.serving(SimulatedService, Protocol()) as service:
+            service.failures += failures
+    assert list(caught.value.exceptions) == failures
