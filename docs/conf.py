@@ -56,7 +56,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(.*\.)?(CollectorRegistry|Meter|Source)"),
     ("py:class", r"AbstractAsyncContextManager|Awaitable|Callable|Iterable|SSLContext"),
     ("py:class", r"pathlib\.Path"),
-    ("py:class", r"(.*\.)?(C|F|R|S|TLSContexts|TLSStream)"),
+    ("py:class", r"(.*\.)?(C|F|R|S|S_co|TLSContexts|TLSStream)"),
     ("py:exc", r"(Broken|Busy|Closed)ResourceError|WouldBlock"),
     ("py:class", r"trioproto\.factory\.Connections"),
 ]

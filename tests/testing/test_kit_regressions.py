@@ -9,9 +9,10 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.testing.foreign_driver import SimulatedService
 from trioproto import Factory, Protocol
 from trioproto.errors import ConnectionDone
-from trioproto.testing import Faults, Harness, Link, TranscriptError, connected, peer
+from trioproto.testing import Faults, Harness, Link, TranscriptError, conformance, connected, peer
 from trioproto.testing.pipe import Pipe
 
 
@@ -122,6 +123,24 @@ def test_whatever_is_fed_bytes_are_received(kind: type) -> None:
     harness.feed(kind(b"x"))
     assert noting.heard == ["made", b"x"]
     assert type(noting.heard[1]) is bytes
+
+
+def test_what_a_callback_wrote_to_others_before_it_raised_is_sent() -> None:
+    class TellsAndFails(Protocol):
+        factory: Factory[TellsAndFails]
+
+        def data_received(self, data: bytes) -> None:
+            for each in self.factory.connections:
+                each.transport.write(data)
+            raise Oops
+
+    factory = Factory(TellsAndFails)
+    first, second = Harness(factory), Harness(factory)
+    first.connect()
+    second.connect()
+    with pytest.raises(Oops):
+        first.feed(b"news")
+    assert second.take() == b"news"
 
 
 def test_time_does_not_go_back() -> None:
@@ -285,3 +304,11 @@ def test_a_link_reads_no_faster_than_the_settings_say() -> None:
     assert 9 <= sizes[0] <= 10
     assert 19 <= sizes[1] <= 20
     assert 29 <= sizes[2] <= 30
+
+
+async def test_all_that_a_service_under_the_suite_has_failed_with_comes_out() -> None:
+    failures = [KeyError(), Oops()]
+    with pytest.raises(ExceptionGroup) as caught:
+        async with conformance.serving(SimulatedService, Protocol()) as service:
+            service.failures += failures
+    assert list(caught.value.exceptions) == failures

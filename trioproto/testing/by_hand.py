@@ -91,6 +91,12 @@ class ByHand:
             self._open.tell = False
             action(*args)
             self._turn()
+        finally:
+            self._follow(bench)
+
+    def _follow(self, bench: _Bench) -> None:
+        """Have everybody's turn who is marked, also if what has marked them has raised."""
+        try:
             while bench.marked:
                 bench.marked.pop(0)._turn()
         finally:

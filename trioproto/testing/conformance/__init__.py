@@ -1,8 +1,8 @@
 """Does a driver keep the rules? The suite that all of trioproto's own drivers pass.
 
 Who writes a driver writes a :class:`Service`, which serves a factory over it, and
-a :class:`Peer`, the other end of a connection. A test module of theirs then has
-two lines::
+a :class:`Peer`, the other end of a connection. A test module of theirs then
+has no more than this::
 
     from trioproto.testing.conformance.suite import *
 
