@@ -14,6 +14,10 @@ from typing import Any, TypeAlias
 import pytest
 from hypothesis import HealthCheck, settings
 
+from trioproto.testing.conformance.logged import error_log, logged_errors, no_unexpected_errors
+
+__all__ = ["error_log", "logged_errors", "no_unexpected_errors"]
+
 # It asserts for others: what was there instead is shown only if pytest has rewritten it.
 pytest.register_assert_rewrite("tests.examples.running")
 
@@ -77,43 +81,6 @@ def pytest_collection_finish() -> None:
     """Have the collector pass over what pytest keeps of thousands of tests."""
     gc.collect()
     gc.freeze()
-
-
-class RecordsErrors(logging.Handler):
-    """Keeps what was logged as an error, or with a traceback."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.ERROR or record.exc_info:
-            self.records.append(record)
-
-
-@pytest.fixture
-def error_log() -> Iterator[list[logging.LogRecord]]:
-    logger = logging.getLogger("trioproto")
-    handler = RecordsErrors()
-    logger.addHandler(handler)
-    yield handler.records
-    logger.removeHandler(handler)
-
-
-@pytest.fixture
-def logged_errors(error_log: list[logging.LogRecord]) -> list[logging.LogRecord]:
-    """The errors that trioproto logs; only a test that asks for them may cause any."""
-    return error_log
-
-
-@pytest.fixture(autouse=True)
-def no_unexpected_errors(
-    request: pytest.FixtureRequest, error_log: list[logging.LogRecord]
-) -> Iterator[None]:
-    yield
-    if "logged_errors" not in request.fixturenames:
-        formatter = logging.Formatter()
-        assert [formatter.format(record) for record in error_log] == []
 
 
 @pytest.fixture(autouse=True)

@@ -26,11 +26,10 @@ def pytest_runtest_call() -> Generator[None, Any, Any]:
         return (yield)
     except BaseExceptionGroup as group:
         error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and not hasattr(error, "left_block"):
-            if len(error.exceptions) != 1:
-                raise
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             (error,) = error.exceptions
-        if not hasattr(error, "left_block"):
+        errors = error.exceptions if isinstance(error, BaseExceptionGroup) else (error,)
+        if not all(hasattr(each, "left_block") for each in errors):
             raise
     raise error
 

@@ -36,7 +36,6 @@ from trioproto.sansio.addresses import Address, address_from_sockaddr
 from trioproto.testing import (
     Harness,
     MemoryStream,
-    Pipe,
     PlainMemoryStream,
     conformance,
 )
@@ -50,6 +49,7 @@ from trioproto.testing.conformance import (
 )
 from trioproto.testing.conformance.service import UNMARKED, Connecting, Serving, patience
 from trioproto.testing.memory import ends_of
+from trioproto.testing.pipe import Pipe
 
 # Of the contract, what the tests beside these import together with the drivers.
 __all__ = [

@@ -165,7 +165,7 @@ TestMemcached.settings = SHORT
 
 
 class SyncSMTP(SMTP):
-    factory: SyncSinkFactory
+    factory: SyncSinkFactory  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def mail_received(self, mail: Mail) -> None:  # type: ignore[override]
         self.forget_mail()

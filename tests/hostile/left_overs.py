@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.tls.over_wire import open_descriptors
+import trio
+
+from tests.tls.over_wire import count, open_descriptors
 from trioproto import Factory
 from trioproto.runtime.admission import Admission
-from trioproto.testing.held import check_books, count_tasks, held_by
+from trioproto.testing.held import held_by
 
 __all__ = ["check_books", "check_nothing_held", "held_by", "held_by_process"]
 
 
 def held_by_process() -> tuple[int, int]:
     """Descriptors, and tasks of this trio."""
-    return open_descriptors(), count_tasks()
+    root = trio.lowlevel.current_root_task()
+    assert root is not None
+    return open_descriptors(), 1 + count(root.child_nurseries)
 
 
 def check_nothing_held(factory: Factory[Any], admission: Admission) -> None:
@@ -22,3 +26,15 @@ def check_nothing_held(factory: Factory[Any], admission: Admission) -> None:
     check_books(factory)
     held = held_by(factory, admission)
     assert not any(held.values()), held
+
+
+def check_books(factory: Factory[Any]) -> None:
+    """See that who was accepted is somewhere; holds at any time.
+
+    Raises:
+        AssertionError: it does not.
+    """
+    now = factory.statistics()
+    accounted = now.opening + now.open + sum(now.closed.values())
+    if now.accepted != accounted or now.open != len(factory.connections) or now.buffered < 0:
+        raise AssertionError(f"the books do not balance: {now}")

@@ -165,6 +165,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.fed = bytearray()
         self.taken_so_far = bytearray()
         self.eof = False
+        self.side_ended = False
         self.states = [State.OPENING]
 
     @initialize(
@@ -213,9 +214,10 @@ class AnyOrder(RuleBasedStateMachine):
         with booms():
             self.harness.feed(data)
 
+    @precondition(lambda self: not self.side_ended)
     @rule()
     def feed_eof(self) -> None:
-        self.eof = True
+        self.eof = self.side_ended = True
         with booms():
             self.harness.feed_eof()
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import inf, nan
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.testing.foreign_driver import SimulatedService
 from trioproto import Factory, Protocol
 from trioproto.errors import ConnectionDone
-from trioproto.testing import Faults, Harness, Link, Pipe, TranscriptError, connected, peer
+from trioproto.testing import Faults, Harness, Link, TranscriptError, conformance, connected, peer
+from trioproto.testing.pipe import Pipe
 
 
 class Oops(Exception):
@@ -120,6 +125,24 @@ def test_whatever_is_fed_bytes_are_received(kind: type) -> None:
     assert type(noting.heard[1]) is bytes
 
 
+def test_what_a_callback_wrote_to_others_before_it_raised_is_sent() -> None:
+    class TellsAndFails(Protocol):
+        factory: Factory[TellsAndFails]
+
+        def data_received(self, data: bytes) -> None:
+            for each in self.factory.connections:
+                each.transport.write(data)
+            raise Oops
+
+    factory = Factory(TellsAndFails)
+    first, second = Harness(factory), Harness(factory)
+    first.connect()
+    second.connect()
+    with pytest.raises(Oops):
+        first.feed(b"news")
+    assert second.take() == b"news"
+
+
 def test_time_does_not_go_back() -> None:
     harness, link = Harness(Protocol()), Link(Protocol(), Protocol())
     harness.connect()
@@ -220,3 +243,72 @@ async def test_a_tls_handshake_that_never_ends_fails_and_does_not_hang(
         async with connected(Echo, tls=True, to_client=Faults(drop_after=100)):
             pass
     assert trio.current_time() >= 60
+
+
+@pytest.mark.parametrize("seconds", [inf, nan])
+def test_time_that_no_clock_reaches_is_refused(seconds: float) -> None:
+    harness, link = Harness(Protocol()), Link(Protocol(), Protocol())
+    harness.connect()
+    link.connect()
+    for driven in (harness, link):
+        with pytest.raises(ValueError, match="nor on for ever"):
+            driven.advance(seconds)
+    assert harness.time() == link.time() == 0
+
+
+def test_who_waits_for_ever_is_told_when_nothing_will_happen_any_more() -> None:
+    link = Link(Protocol, Protocol, idle_timeout=None)
+    link.connect()
+    with pytest.raises(TranscriptError, match="has not happened"):
+        link.run_until(lambda: link.lost, seconds=inf)
+
+
+def test_a_harness_is_one_connection() -> None:
+    factory = Factory(Protocol)
+    harness = Harness(factory)
+    harness.connect()
+    with pytest.raises(RuntimeError, match="make another"):
+        harness.connect()
+    assert factory.statistics().open == 1
+
+
+def test_an_end_comes_once() -> None:
+    harness = Harness(Noting(keep_open=True))
+    harness.connect()
+    harness.feed_eof()
+    with pytest.raises(RuntimeError, match=r"after feed_eof\(\)"):
+        harness.feed_eof()
+    assert harness.protocol.heard == ["made", "eof"]
+
+
+@pytest.mark.parametrize("what", [Harness.feed_eof, Harness.reset, Harness.drain, Harness.cancel])
+def test_what_came_too_early_leaves_no_trace(what: Callable[[Harness[Noting]], None]) -> None:
+    harness = Harness(Noting())
+    with pytest.raises(RuntimeError, match="connect"):
+        what(harness)
+    harness.connect()
+    harness.feed(b"x")
+    assert harness.protocol.heard == ["made", b"x"]
+    assert [entry.data for entry in harness.transcript.entries] == ["connected", b"x"]
+
+
+def test_a_link_reads_no_faster_than_the_settings_say() -> None:
+    link = Link(Noting(), Noting(), receive_rate=10)
+    client, server = link.connect()
+    client.transport.write(bytes(30))
+    sizes = []
+    for _ in range(3):
+        link.settle()
+        sizes.append(sum(len(each) for each in server.heard if isinstance(each, bytes)))
+        link.advance(1)
+    assert 9 <= sizes[0] <= 10
+    assert 19 <= sizes[1] <= 20
+    assert 29 <= sizes[2] <= 30
+
+
+async def test_all_that_a_service_under_the_suite_has_failed_with_comes_out() -> None:
+    failures = [KeyError(), Oops()]
+    with pytest.raises(ExceptionGroup) as caught:
+        async with conformance.serving(SimulatedService, Protocol()) as service:
+            service.failures += failures
+    assert list(caught.value.exceptions) == failures

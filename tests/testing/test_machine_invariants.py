@@ -22,8 +22,8 @@ class MadeTwice(Connection):
     __slots__ = ()
 
     def feed(self, data: bytes, now: float) -> None:
-        super().feed(data, now)
         self._call(self.protocol.connection_made)
+        super().feed(data, now)
 
 
 class DataFirst(Connection):

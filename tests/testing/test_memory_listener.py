@@ -191,8 +191,9 @@ async def test_each_call_is_a_checkpoint() -> None:
 
 @pytest.mark.parametrize("wrong", [{"backlog": 0}, {"capacity": 0}])
 def test_there_must_be_room(wrong: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="must be at least 1"):
-        open_memory_listener(**wrong)  # type: ignore[arg-type]
+    for make in (open_memory_listener, MemoryListener):
+        with pytest.raises(ValueError, match="must be at least 1"):
+            make(**wrong)  # type: ignore[arg-type]
 
 
 # Addresses that streams have

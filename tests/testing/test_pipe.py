@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trioproto.testing import Faults, Pipe
+from trioproto.testing import Faults
+from trioproto.testing.pipe import Pipe
 
 
 def read_all(pipe: Pipe, now: float = 0.0, most: int | None = None) -> list[bytes]:

@@ -77,6 +77,19 @@ def test_who_is_refused_is_no_peer() -> None:
     assert connected(machine).name == "peers_0"
 
 
+def test_a_protocol_that_raises_is_not_a_refusal() -> None:
+    class Refused(LineEcho):
+        def connection_made(self) -> None:
+            raise ConnectionRefusedError("by somebody else")
+
+    class Raising(EchoMachine):
+        def make_factory(self) -> Factory:
+            return Factory(Refused)
+
+    with pytest.raises(ConnectionRefusedError, match="by somebody else"):
+        Raising().connect()
+
+
 def test_a_message_is_told_of_when_its_last_byte_arrives(machine: EchoMachine) -> None:
     peer = connected(machine)
     machine.send_chunks(peer, [b"on", b"e\r", b"\n"])
@@ -156,6 +169,31 @@ def test_what_comes_while_the_server_closes_is_not_told_of() -> None:
     assert sent(machine) == [b"close\r\n"]
 
 
+class Hello(LineEcho):
+    """Hears of the peer's end after another protocol has."""
+
+    def eof_received(self) -> bool:
+        return False
+
+
+class Switching(LineEcho):
+    def eof_received(self) -> bool:
+        self.transport.switch_protocol(Hello())
+        return True
+
+
+def test_each_protocol_of_a_connection_has_an_order_of_its_own() -> None:
+    class Machine(EchoMachine):
+        def make_factory(self) -> Factory:
+            return Factory(Switching)
+
+    machine = Machine()
+    peer = connected(machine)
+    machine.send_eof(peer)
+    assert isinstance(peer.protocol, Hello)
+    assert losses(machine) == [(peer, ConnectionDone)]
+
+
 # Reading
 
 
@@ -172,6 +210,15 @@ def test_a_peer_that_stalls_reads_what_it_says(machine: EchoMachine) -> None:
     machine.read_some(peer, 3)
     machine.send(peer, b"one\r\n")
     assert peer.received == b"three\r\none\r\n"
+
+
+def test_a_peer_may_read_what_comes_later(machine: EchoMachine) -> None:
+    peer = connected(machine)
+    machine.stall(peer)
+    machine.read_some(peer, 2)
+    machine.read_some(peer, 3)
+    machine.send(peer, b"three\r\n")
+    assert peer.received == b"three"
 
 
 def test_what_is_sent_while_reading_is_paused_arrives_later(machine: EchoMachine) -> None:
@@ -253,7 +300,9 @@ def test_a_drain_is_of_those_who_are_there(machine: EchoMachine) -> None:
     machine.pause_reading(paused)
     machine.start_drain()
     assert (peer.open, paused.open) == (False, False)
+    assert not paused.paused
     machine.start_drain()
+    assert str(machine.transcript).count("is drained") == 2
     newcomer = connected(machine)
     machine.send(newcomer, b"one\r\n")
     machine.pass_time(10.0)
@@ -342,10 +391,9 @@ def test_without_a_deadline_no_time_passes() -> None:
 def test_a_deadline_that_is_near_takes_no_time_back() -> None:
     machine = WithSettings(idle_timeout=10)
     connected(machine)
+    machine.advance_to(9.9995)
     machine.pass_deadline("just before")
-    now = machine.now
-    machine.pass_deadline("just before")
-    assert machine.now == now
+    assert machine.now == 9.9995
 
 
 # What a subclass says
@@ -405,6 +453,20 @@ def test_messages_may_be_others_from_then_on() -> None:
 
     assert failure_of(Counting) is None
     assert len(numbers) > 5
+
+
+def test_no_message_is_empty() -> None:
+    messages: set[bytes] = set()
+
+    class Terse(EchoMachine):
+        messages = st.sampled_from([b"", b"one\r\n"])
+
+        def on_sent(self, peer: Peer, message: bytes) -> None:
+            super().on_sent(peer, message)
+            messages.add(message)
+
+    assert failure_of(Terse) is None
+    assert messages == {b"one\r\n"}
 
 
 def test_a_subclass_may_have_rules_of_its_own() -> None:

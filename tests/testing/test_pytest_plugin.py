@@ -85,6 +85,14 @@ def test_an_error_in_a_callback_is_what_is_shown_first(output: Output, name: str
     assert "During handling" not in first
 
 
+def test_errors_in_several_callbacks_are_shown_as_one_flat_group(output: Output) -> None:
+    name = "test_callbacks_of_two_fail"
+    assert output.outcomes[name] == ["FAILED"], output.text
+    shown = output.of(name)
+    assert shown.count("ValueError: cannot look at b'x'") == 2
+    assert re.findall("ExceptionGroup: (.*)", shown) == ["errors in callbacks (2 sub-exceptions)"]
+
+
 def test_the_docs_show_what_is_shown(output: Output) -> None:
     """But for the places and addresses, which are others each time."""
     changing = r"/\S*/(?=test_it.py)|(?<=test_it.py:)\d+|0x[0-9a-f]+|[ ]+$"

@@ -12,6 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.hostile.left_overs import check_books
 from trioproto import Address, Factory, Protocol, Server, TCPAddress, UnixAddress
 from trioproto.errors import (
     ConnectionClosed,
@@ -29,7 +30,6 @@ from trioproto.testing import (
     serving,
 )
 from trioproto.testing.contexts import contexts_of
-from trioproto.testing.held import check_books
 
 ALICE = TCPAddress("192.0.2.1", 1025)
 TCP = "tcp:0:interface=127.0.0.1"

@@ -82,6 +82,15 @@ async def test_callback_fails_while_the_test_waits(serve_factory: ServeFactory) 
 
 
 @as_test
+async def test_callbacks_of_two_fail(serve_factory: ServeFactory) -> None:
+    async with serve_factory(Faulty) as server:
+        streams = [await server.connect(), await server.connect()]
+        for stream in streams:
+            await stream.send_all(b"x")
+        await trio.sleep_forever()
+
+
+@as_test
 async def test_callback_fails_on_sockets(serve_factory: ServeFactory) -> None:
     async with serve_factory(Faulty, "tcp:0:interface=127.0.0.1") as server:
         stream = await server.connect()

@@ -7,6 +7,7 @@ Here a test has every byte of the handshake in its hands.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -164,11 +165,12 @@ def open_descriptors() -> int:
 def task_count(service: Service) -> int:
     """How many tasks run under the service."""
     assert isinstance(service, LoopService)
-    return _count(service.background)
+    return count([service.background])
 
 
-def _count(nursery: trio.Nursery) -> int:
-    return sum(1 + sum(map(_count, task.child_nurseries)) for task in nursery.child_tasks)
+def count(nurseries: Iterable[trio.Nursery]) -> int:
+    """How many tasks run in these, and in those of these tasks."""
+    return sum(1 + count(task.child_nurseries) for each in nurseries for task in each.child_tasks)
 
 
 @cache

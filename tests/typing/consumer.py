@@ -13,7 +13,15 @@ import trioproto
 from trioproto import Factory, Protocol, Settings
 from trioproto.errors import ConnectionClosed, ConnectionDone
 from trioproto.framing import LineOnlyReceiver, LineReceiver
-from trioproto.testing import Faults, ServeFactory, connected, open_memory_listener, serving
+from trioproto.testing import (
+    Faults,
+    Harness,
+    Link,
+    ServeFactory,
+    connected,
+    open_memory_listener,
+    serving,
+)
 
 
 class Echo(Protocol):
@@ -140,6 +148,9 @@ async def test_in_memory(serve_factory: ServeFactory) -> None:
     for tls in (False, True):
         async with connected(Echo, tls=tls) as either:
             await either.send_all(b"x")
+        async with serving(Echo, tls=tls) as of_either, serve_factory(Echo, "tcp:0", tls=tls) as at:
+            await (await of_either.connect()).send_all(b"x")
+            await (await at.connect()).send_all(b"x")
     async with serving(Factory(Shout), half_close=False) as server:
         client = await server.connect(peer=peer)
         await client.send_all(b"x")
@@ -165,6 +176,16 @@ class Tunnel:
 
 
 addressed: trioproto.Addressed = Tunnel()
+
+
+def test_by_hand() -> None:
+    for harness in (Harness(Shout), Harness(Shout()), Harness(Factory(Shout))):
+        harness.connect().send_line(b"x")
+    picky = Harness(PickyFactory, idle_timeout=5)
+    print(picky.connect().transport.peer)
+    link = Link(Shout, NotesFactory("notes.txt"), seed=1)
+    link.client.protocol.send_line(b"x")
+    link.run_until(lambda: link.server.lost)
 
 
 if __name__ == "__main__":

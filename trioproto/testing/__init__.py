@@ -15,7 +15,6 @@ from trioproto.testing.memory import MemoryStream, PlainMemoryStream, memory_str
 from trioproto.testing.memory_client import MemoryClientEndpoint
 from trioproto.testing.memory_listener import MemoryListener, open_memory_listener
 from trioproto.testing.partitions import VerificationFailed
-from trioproto.testing.pipe import Pipe
 from trioproto.testing.scripted import ScriptedPeer, peer
 from trioproto.testing.serve_factory import ServeFactory
 from trioproto.testing.served import MemoryServer, SocketServer
@@ -39,7 +38,6 @@ __all__ = [
     "MemoryListener",
     "MemoryServer",
     "MemoryStream",
-    "Pipe",
     "PlainMemoryStream",
     "ScriptedPeer",
     "ServeFactory",

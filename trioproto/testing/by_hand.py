@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from math import inf
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -90,6 +91,12 @@ class ByHand:
             self._open.tell = False
             action(*args)
             self._turn()
+        finally:
+            self._follow(bench)
+
+    def _follow(self, bench: _Bench) -> None:
+        """Have everybody's turn who is marked, also if what has marked them has raised."""
+        try:
             while bench.marked:
                 bench.marked.pop(0)._turn()
         finally:
@@ -222,6 +229,17 @@ class ByHand:
     async def send_file(self, path: str | PathLike[str], offset: int, count: int | None) -> int:
         """Refuse: there is nothing to wait with."""
         raise AsyncCallbackError(_NO_LOOP)
+
+
+def checked_seconds(seconds: float) -> float:
+    """Return how much time is to pass.
+
+    Raises:
+        ValueError: they are below 0, or no number that time can reach.
+    """
+    if not 0 <= seconds < inf:
+        raise ValueError(f"time does not go back, nor on for ever: {seconds}")
+    return seconds
 
 
 def _nothing() -> None:

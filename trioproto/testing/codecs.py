@@ -16,7 +16,10 @@ from trioproto.testing.cases import Case, ExpectedError, agree, take
 from trioproto.testing.left_overs import with_left_overs
 from trioproto.testing.partitions import VerificationFailed, bytewise, halves
 from trioproto.testing.pauses import with_pauses
+from trioproto.testing.transcript import tells_all
 from trioproto.testing.trial import Trial
+
+__tracebackhide__ = tells_all
 
 FrameT = TypeVar("FrameT")
 

@@ -16,7 +16,7 @@ from trioproto.testing.contexts import SERVER_NAME, TLSContexts
 from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.memory import MEMORY, MemoryStream
 from trioproto.testing.pipe import CAPACITY
-from trioproto.testing.served import MemoryServer, S, TLSStream
+from trioproto.testing.served import MemoryServer, S_co, TLSStream
 from trioproto.testing.serving import memory_server
 from trioproto.testing.targets import Target
 
@@ -110,16 +110,16 @@ def connected(
     return _Connected(Block(given, settings), connect)
 
 
-class _Connected(AbstractAsyncContextManager[S]):
+class _Connected(AbstractAsyncContextManager[S_co]):
     """Serves during a block, to one client."""
 
     def __init__(
-        self, block: Block[MemoryServer[Any, S]], connect: Callable[[], Awaitable[S]]
+        self, block: Block[MemoryServer[Any, S_co]], connect: Callable[[], Awaitable[S_co]]
     ) -> None:
         self._block = block
         self._connect = connect
 
-    async def __aenter__(self) -> S:
+    async def __aenter__(self) -> S_co:
         __tracebackhide__ = True
         await self._block.__aenter__()
         try:

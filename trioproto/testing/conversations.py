@@ -17,6 +17,9 @@ from trioproto.testing.partitions import (
     in_pieces,
 )
 from trioproto.testing.targets import Maker, made_by
+from trioproto.testing.transcript import tells_all
+
+__tracebackhide__ = tells_all
 
 Exchange: TypeAlias = tuple[bytes, bytes]
 """What the peer sends, and what it must be answered."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from trioproto.testing.partitions import first_difference, shown
+from trioproto.testing.telling import compared
 from trioproto.testing.watched import WatchedHarness
 
 
@@ -79,13 +79,8 @@ class Peer:
                 return
             if self.lost and not self.harness.write_closed:
                 return
-        lines = [
-            f"{self.name} has not got what it should",
-            f"  came:     {shown(came)}",
-            f"  expected: {shown(expected)}",
-            *first_difference(came, expected),
-        ]
-        self._fail("\n".join(lines))
+        problem = f"{self.name} has not got what it should"
+        self._fail("\n".join([problem, *compared(came, expected)]))
 
     # What the rules ask
 

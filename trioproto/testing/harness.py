@@ -13,13 +13,16 @@ from typing import Any, Generic, TypeVar
 
 from trioproto.factory import Factory, P
 from trioproto.sansio.addresses import Address, UnknownAddress
+from trioproto.sansio.connection import Connection
 from trioproto.sansio.errors import ConnectionClosed
 from trioproto.sansio.layer import Layer
 from trioproto.sansio.lifecycle import State
 from trioproto.sansio.transport import Transport
-from trioproto.testing.by_hand import ByHand, _nothing
+from trioproto.testing.by_hand import ByHand, _nothing, checked_seconds
 from trioproto.testing.targets import Target, factory_of
-from trioproto.testing.transcript import TranscriptError
+from trioproto.testing.transcript import TranscriptError, tells_all
+
+__tracebackhide__ = tells_all
 
 R = TypeVar("R", bound=ConnectionClosed)
 
@@ -89,7 +92,10 @@ class Harness(ByHand, Generic[P]):
 
         Raises:
             ConnectionRefusedError: ``build_protocol`` returned ``None``.
+            RuntimeError: there is a connection already.
         """
+        if self._connection is not None:
+            raise RuntimeError("a harness is one connection: make another")
         connection = self.factory.accept(
             self, self._peer, UnknownAddress("harness"), self._layers, self._settings
         )
@@ -106,23 +112,33 @@ class Harness(ByHand, Generic[P]):
         Raises:
             RuntimeError: the peer has ended its side before.
         """
-        connection = self._open
-        if self._fed_eof:
-            raise RuntimeError("nothing can arrive after feed_eof()")
+        connection = self._arriving()
         if data:
             self.transcript.received(data, self._now)
             self._step(connection.feed, bytes(data), self._now)
 
     def feed_eof(self) -> None:
-        """Let the peer end its side."""
+        """Let the peer end its side.
+
+        Raises:
+            RuntimeError: it has done so before.
+        """
+        connection = self._arriving()
         self._fed_eof = True
         self.transcript.happened("EOF received", self._now)
-        self._step(self._open.feed_eof)
+        self._step(connection.feed_eof)
+
+    def _arriving(self) -> Connection:
+        connection = self._open
+        if self._fed_eof:
+            raise RuntimeError("nothing can arrive after feed_eof()")
+        return connection
 
     def reset(self, error: OSError | None = None) -> None:
         """Let the connection break."""
+        connection = self._open
         self.transcript.happened("reset received", self._now)
-        self._step(self._open.lost, error or OSError(ECONNRESET, "connection reset by peer"))
+        self._step(connection.lost, error or OSError(ECONNRESET, "connection reset by peer"))
 
     def take(self) -> bytes:
         """Return what the peer has received since the last call."""
@@ -147,11 +163,9 @@ class Harness(ByHand, Generic[P]):
         """Let time pass; each deadline on the way fires at its own time.
 
         Raises:
-            ValueError: *seconds* are below 0.
+            ValueError: *seconds* are below 0, or no number that time can reach.
         """
-        if seconds < 0:
-            raise ValueError(f"time does not go back: {seconds}")
-        self._advance_to(self._now + seconds)
+        self._advance_to(self._now + checked_seconds(seconds))
 
     def _advance_to(self, end: float) -> None:
         while (deadline := self._open.deadline) <= end:
@@ -161,13 +175,15 @@ class Harness(ByHand, Generic[P]):
 
     def drain(self) -> None:
         """Let the server start to drain."""
+        connection = self._open
         self.transcript.happened("the server drains", self._now)
-        self._step(self._open.drain)
+        self._step(connection.drain)
 
     def cancel(self) -> None:
         """Let the server's task be cancelled."""
+        connection = self._open
         self.transcript.happened("cancelled", self._now)
-        self._step(self._open.cancel)
+        self._step(connection.cancel)
 
     # What a test says must be
 

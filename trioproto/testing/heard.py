@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable
 from typing import NoReturn
 
-from trioproto.testing.partitions import shown
-from trioproto.testing.transcript import Transcript, TranscriptError
+from trioproto.testing.telling import shown
+from trioproto.testing.transcript import Transcript, TranscriptError, tells_all
+
+__tracebackhide__ = tells_all
 
 EOF = "EOF"
 RESET = "a reset"

@@ -59,18 +59,6 @@ def held_by(factory: Factory[Any], admission: Admission) -> dict[str, int]:
     }
 
 
-def check_books(factory: Factory[Any]) -> None:
-    """See that who was accepted is somewhere; holds at any time.
-
-    Raises:
-        AssertionError: it does not.
-    """
-    now = factory.statistics()
-    accounted = now.opening + now.open + sum(now.closed.values())
-    if now.accepted != accounted or now.open != len(factory.connections) or now.buffered < 0:
-        raise AssertionError(f"the books do not balance: {now}")
-
-
 # Tasks
 
 
@@ -101,12 +89,6 @@ class TasksOf:
 
 
 _started_by: ContextVar[TasksOf] = ContextVar("trioproto.testing.started_by")
-
-
-def count_tasks() -> int:
-    """Count all tasks of this trio."""
-    root = trio.lowlevel.current_root_task()
-    return 1 + len(list(_below(root)))
 
 
 def _system_tasks() -> list[trio.lowlevel.Task]:

@@ -14,7 +14,10 @@ from trioproto.sansio.errors import ConnectionClosed
 from trioproto.sansio.layer import Layer
 from trioproto.testing.layer_talk import Talk, at, changing
 from trioproto.testing.partitions import bytewise, cuts, halves
+from trioproto.testing.transcript import tells_all
 from trioproto.testing.watched_layer import WatchedLayer
+
+__tracebackhide__ = tells_all
 
 MESSAGES = (b"a", b"hello\r\n", bytes(range(256)))
 """What the ends of a pair say to each other."""

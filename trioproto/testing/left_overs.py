@@ -13,7 +13,10 @@ from typing import TypeVar
 from trioproto.framing.codec import Codec
 from trioproto.testing.cases import is_error
 from trioproto.testing.partitions import halves
+from trioproto.testing.transcript import tells_all
 from trioproto.testing.trial import Trial
+
+__tracebackhide__ = tells_all
 
 FrameT = TypeVar("FrameT")
 

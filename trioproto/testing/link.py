@@ -17,12 +17,14 @@ from trioproto.factory import P
 from trioproto.sansio.addresses import Address
 from trioproto.sansio.layer import Layer
 from trioproto.sansio.protocol import Protocol
-from trioproto.testing.by_hand import _nothing
-from trioproto.testing.faults import Faults
+from trioproto.testing.by_hand import _nothing, checked_seconds
+from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.harness import Harness
 from trioproto.testing.pipe import CAPACITY, Pipe
 from trioproto.testing.targets import Target
-from trioproto.testing.transcript import TranscriptError
+from trioproto.testing.transcript import TranscriptError, tells_all
+
+__tracebackhide__ = tells_all
 
 C = TypeVar("C", bound=Protocol)
 S = TypeVar("S", bound=Protocol)
@@ -72,10 +74,11 @@ class LinkEnd(Harness[P]):
         return True
 
     def _read(self) -> bytes | None:
-        if not self.reading:
+        if not self.reading or self._incoming.next_at() > self._now:
             return None
+        size = self._open.receive_size(self._now)
         with suppress(ConnectionResetError):
-            return self._incoming.read(self._now, self._open.settings.read_size)
+            return self._incoming.read(self._now, size) if size else None
         return None
 
     def _offer(self) -> bool:
@@ -148,8 +151,8 @@ class Link(Generic[C, S]):
         client: Target[C],
         server: Target[S],
         *,
-        to_server: Faults | None = None,
-        to_client: Faults | None = None,
+        to_server: Faults = NONE,
+        to_client: Faults = NONE,
         seed: int | None = None,
         capacity: int | None = CAPACITY,
         client_layers: Iterable[Layer] = (),
@@ -170,8 +173,7 @@ class Link(Generic[C, S]):
         self._ends: tuple[LinkEnd[Any], LinkEnd[Any]] = (self.client, self.server)
         self._now = 0.0
 
-    def _faults(self, given: Faults | None) -> Faults:
-        given = given or Faults()
+    def _faults(self, given: Faults) -> Faults:
         if self._random is None:
             return given
         return Faults.from_seed(self._random.getrandbits(32)) | given
@@ -229,11 +231,9 @@ class Link(Generic[C, S]):
         """Let time pass, and all that happens in it happen in its order.
 
         Raises:
-            ValueError: *seconds* are below 0.
+            ValueError: *seconds* are below 0, or no number that time can reach.
         """
-        if seconds < 0:
-            raise ValueError(f"time does not go back: {seconds}")
-        end = self._now + seconds
+        end = self._now + checked_seconds(seconds)
         self.settle()
         while (moment := self._next_moment()) <= end:
             self._move_to(moment)
@@ -249,7 +249,7 @@ class Link(Generic[C, S]):
         self.settle()
         while not condition():
             moment = self._next_moment()
-            if moment > end:
+            if moment > end or moment == inf:
                 raise self._error(f"what was waited for has not happened in {seconds} s")
             self._move_to(moment)
 

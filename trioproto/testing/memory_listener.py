@@ -38,6 +38,8 @@ class MemoryListener(trio.abc.Listener[PlainMemoryStream]):
     ) -> None:
         if backlog < 1:
             raise ValueError(f"backlog must be at least 1, not {backlog}")
+        if capacity is not None and capacity < 1:
+            raise ValueError(f"capacity must be at least 1 byte, not {capacity}")
         self.address = address
         self._capacity = capacity
         self._half_close = half_close
@@ -133,8 +135,6 @@ def open_memory_listener(
     Raises:
         ValueError: *backlog* or *capacity* is below 1.
     """
-    if capacity is not None and capacity < 1:
-        raise ValueError(f"capacity must be at least 1 byte, not {capacity}")
     return MemoryListener(
         backlog=backlog, capacity=capacity, half_close=half_close, address=address
     )

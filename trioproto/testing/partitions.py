@@ -1,16 +1,16 @@
-"""The ways in which bytes can be cut, and how a failure under one of them is told."""
+"""The ways in which bytes can be cut, and what fails under one of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+
+from trioproto.testing.telling import compared, shown
 
 MAX_CUTS = 400
 """Places at which longer data is cut; shorter data is cut at every place."""
 NEAR = 8
 """Bytes around an edge within which every place counts as near."""
 
-_SHOWN = 400
-_SHOWN_BYTES = 20
 _SHOWN_CHUNKS = 12
 
 
@@ -39,10 +39,9 @@ class VerificationFailed(AssertionError):
         lines = [
             f"{self.way}: {self.problem}",
             f"  fed:      {_shown_chunks(self.chunks)}",
-            f"  came:     {shown(self.came)}",
-            f"  expected: {shown(self.expected)}",
+            *compared(self.came, self.expected),
         ]
-        return "\n".join([*lines, *first_difference(self.came, self.expected)])
+        return "\n".join(lines)
 
 
 def bytewise(data: bytes) -> list[bytes]:
@@ -85,32 +84,6 @@ def spread(places: Sequence[int], most: int) -> list[int]:
     if last < most:
         return list(places)
     return [places[i * last // (most - 1)] for i in range(most)]
-
-
-def shown(value: object) -> str:
-    """Return the ``repr`` of *value*, shortened in its middle."""
-    text = repr(value)
-    if len(text) <= _SHOWN:
-        return text
-    half = _SHOWN // 2
-    return f"{text[:half]} ...({len(text) - _SHOWN} characters)... {text[-half:]}"
-
-
-def first_difference(came: object, expected: object) -> list[str]:
-    """Say in one line where two sequences begin to differ; no line if they cannot."""
-    if not isinstance(came, (list, bytes)) or not isinstance(expected, (list, bytes)):
-        return []
-    unit = "byte" if isinstance(came, bytes) else "item"
-    for index, (left, right) in enumerate(zip(came, expected, strict=False)):
-        if left is right or left == right or repr(left) == repr(right):
-            continue
-        if isinstance(came, bytes) and isinstance(expected, bytes):
-            here = slice(index, index + _SHOWN_BYTES)
-            return [f"  from byte {index} on: {came[here]!r}, expected {expected[here]!r}"]
-        return [f"  {unit} {index} is {shown(left)}, expected {shown(right)}"]
-    if len(came) == len(expected):
-        return []
-    return [f"  {len(came)} {unit}s came, expected {len(expected)}"]
 
 
 def _shown_chunks(chunks: Sequence[bytes]) -> str:

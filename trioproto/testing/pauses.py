@@ -9,7 +9,10 @@ from typing import TypeVar
 from trioproto.sansio.errors import FramingError
 from trioproto.testing.cases import take_one
 from trioproto.testing.partitions import bytewise, halves, in_pieces, spread
+from trioproto.testing.transcript import tells_all
 from trioproto.testing.trial import Trial
+
+__tracebackhide__ = tells_all
 
 FrameT = TypeVar("FrameT")
 

@@ -12,7 +12,7 @@ from errno import ECONNRESET
 from itertools import cycle
 from math import inf
 
-from trioproto.testing.faults import Faults
+from trioproto.testing.faults import NONE, Faults
 
 CAPACITY = 65536
 """Bytes that may wait one way of a connection, if nothing else is said."""
@@ -37,11 +37,10 @@ class Pipe:
     """
 
     def __init__(
-        self, faults: Faults | None = None, *, capacity: int | None = None, now: float = 0.0
+        self, faults: Faults = NONE, *, capacity: int | None = None, now: float = 0.0
     ) -> None:
         if capacity is not None and capacity < 1:
             raise ValueError(f"capacity must be at least 1 byte, not {capacity}")
-        faults = faults or Faults()
         self._capacity = capacity
         self._reads: Iterator[float] = cycle(faults.reads or (inf,))
         self._writes: Iterator[float] = cycle(faults.writes or (inf,))

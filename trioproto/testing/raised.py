@@ -71,8 +71,13 @@ def _is_consequence(error: BaseException) -> bool:
 
 
 def mark(error: BaseException) -> None:
-    """Have the pytest plugin know that it came out of a block of the kit's."""
-    error.left_block = True  # type: ignore[attr-defined]
+    """Have the pytest plugin know that it came out of a block of the kit's.
+
+    A group is known by what is in it: on its way out others are made of it.
+    """
+    errors = error.exceptions if isinstance(error, BaseExceptionGroup) else (error,)
+    for each in errors:
+        each.left_block = True  # type: ignore[union-attr]
 
 
 def raise_as_it_was(error: BaseException) -> NoReturn:

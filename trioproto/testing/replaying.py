@@ -10,7 +10,9 @@ from trioproto.testing.harness import Harness
 from trioproto.testing.heard import EOF, RESET, Heard
 from trioproto.testing.session_text import Step, What
 from trioproto.testing.targets import Maker, made_by
-from trioproto.testing.transcript import TranscriptError
+from trioproto.testing.transcript import TranscriptError, tells_all
+
+__tracebackhide__ = tells_all
 
 MAX_LINE = 64 * 1024
 """Bytes of a line that is to match a pattern."""

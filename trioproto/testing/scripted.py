@@ -16,11 +16,13 @@ import trio
 
 from trioproto.sansio.errors import NotSupported
 from trioproto.testing.heard import EOF, RESET, Heard
-from trioproto.testing.partitions import shown
 from trioproto.testing.quiet import until_quiet, within
 from trioproto.testing.session_streams import hold
 from trioproto.testing.sessions import Session
-from trioproto.testing.transcript import Transcript
+from trioproto.testing.telling import shown
+from trioproto.testing.transcript import Transcript, tells_all
+
+__tracebackhide__ = tells_all
 
 Ts = TypeVarTuple("Ts")
 

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from trioproto.testing.contexts import TLSContexts
     from trioproto.testing.memory_listener import MemoryListener
 
-    S = TypeVar("S", bound=trio.abc.Stream, default=MemoryStream)
+    S_co = TypeVar("S_co", bound=trio.abc.Stream, default=MemoryStream, covariant=True)
 else:
     from typing import TypeVar
 
-    S = TypeVar("S", bound=trio.abc.Stream)
+    S_co = TypeVar("S_co", bound=trio.abc.Stream, covariant=True)
 
 TLSStream: TypeAlias = "trio.SSLStream[MemoryStream]"
 """The client's end of a connection in memory, over TLS."""
@@ -45,7 +45,7 @@ _TIME_TO_SHAKE_HANDS = 60.0
 """Seconds for the client's part of a TLS handshake, as what is dropped never comes."""
 
 
-class Served(ABC, Generic[P, S]):
+class Served(ABC, Generic[P, S_co]):
     """What the handles have in common.
 
     Args:
@@ -103,7 +103,7 @@ class Served(ABC, Generic[P, S]):
         return over_tls
 
 
-class MemoryServer(Served[P, S]):
+class MemoryServer(Served[P, S_co]):
     """A factory that is served in memory; see :func:`serving`.
 
     Attributes:
@@ -129,7 +129,7 @@ class MemoryServer(Served[P, S]):
         to_server: Faults = NONE,
         to_client: Faults = NONE,
         peer: Address = MEMORY,
-    ) -> S:
+    ) -> S_co:
         """Connect, and return the client's end, which is closed at the end of the block.
 
         As with TCP, ``connection_made`` need not have been called then. Over TLS,
@@ -146,7 +146,7 @@ class MemoryServer(Served[P, S]):
         """
         stream = await self.listener.connect(to_server=to_server, to_client=to_client, peer=peer)
         self._in_memory.append(stream)
-        connected: S = await self._keep(stream)
+        connected: S_co = await self._keep(stream)
         return connected
 
     def _endpoints(self) -> list[ServerEndpoint]:
@@ -161,7 +161,7 @@ class MemoryServer(Served[P, S]):
                 await stream.wait_all_read()
 
 
-class SocketServer(Served[P, S]):
+class SocketServer(Served[P, S_co]):
     """A factory that is served on real endpoints; see :func:`serving`.
 
     Attributes:
@@ -179,7 +179,7 @@ class SocketServer(Served[P, S]):
         super().__init__(factory, tls, server_hostname)
         self._where = endpoints
 
-    async def connect(self, number: int = 0) -> S:
+    async def connect(self, number: int = 0) -> S_co:
         """Connect to one of ``server.addresses``, and return the client's end.
 
         It is closed at the end of the block. Over TLS, hands have been shaken.
@@ -191,7 +191,7 @@ class SocketServer(Served[P, S]):
             OSError: it cannot be reached, or is neither TCP nor Unix.
             BrokenResourceError: the TLS handshake failed.
         """
-        connected: S = await self._keep(await _client(self.server.addresses[number]).open())
+        connected: S_co = await self._keep(await _client(self.server.addresses[number]).open())
         return connected
 
     def _endpoints(self) -> list[ServerEndpoint]:

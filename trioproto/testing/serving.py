@@ -73,6 +73,31 @@ def serving(
 ) -> AbstractAsyncContextManager[SocketServer[P, trio.SSLStream[trio.SocketStream]]]: ...
 
 
+@overload
+def serving(
+    target: Target[P],
+    /,
+    *,
+    tls: bool | TLSContexts,
+    server_hostname: str = ...,
+    capacity: int | None = ...,
+    half_close: bool = ...,
+    **settings: Any,
+) -> AbstractAsyncContextManager[MemoryServer[P, trio.abc.Stream]]: ...
+
+
+@overload
+def serving(
+    target: Target[P],
+    endpoint: str | ServerEndpoint,
+    /,
+    *endpoints: str | ServerEndpoint,
+    tls: bool | TLSContexts,
+    server_hostname: str = ...,
+    **settings: Any,
+) -> AbstractAsyncContextManager[SocketServer[P, trio.abc.Stream]]: ...
+
+
 def serving(
     target: Target[P],
     /,

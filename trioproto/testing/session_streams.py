@@ -10,10 +10,13 @@ import trio
 from trioproto.sansio.tape import Direction
 from trioproto.testing.session_text import What
 from trioproto.testing.sessions import Session
-from trioproto.testing.transcript import TranscriptError
+from trioproto.testing.transcript import TranscriptError, tells_all
 
 if TYPE_CHECKING:
     from trioproto.testing.scripted import ScriptedPeer
+
+
+__tracebackhide__ = tells_all
 
 
 async def hold(peer: ScriptedPeer, session: Session, *, times: bool, timeout: float) -> None:

@@ -41,13 +41,33 @@ _MOST_TOGETHER = 4
 _SECONDS = (0.1, 1.0, 10.0)
 
 
+_plain: dict[str, Callable[..., Any]] = {}
+"""What the rules are made of, by name."""
+
+
+def _kept(step: Step) -> Step:
+    """Keep *step*, which a rule is made of, for a machine that leaves the rule out."""
+    _plain[step.__name__] = step
+    return step
+
+
+# Functions with a name, as hypothesis looks up the source of a lambda at each step.
+
+
+def _somebody_is_there(machine: Any) -> bool:
+    return bool(machine.live)
+
+
+def _there_is_room(machine: Any) -> bool:
+    return bool(len(machine.live) < machine.max_peers)
+
+
 def _step(**arguments: Any) -> Callable[[Step], Step]:
     """Make a rule that is followed while there is somebody."""
     make_rule = cast(Callable[..., Callable[[Step], Step]], rule)
-    while_somebody_is_there = precondition(lambda machine: bool(machine.live))
 
     def decorate(step: Step) -> Step:
-        return while_somebody_is_there(make_rule(**arguments)(step))
+        return precondition(_somebody_is_there)(make_rule(**arguments)(_kept(step)))
 
     return decorate
 
@@ -105,6 +125,10 @@ class ProtocolMachine(Crowd[F], RuleBasedStateMachine):
         messages: what peers send; each is one message.
         max_peers: how many peers there are at once, at most.
         leave_out: names of rules that are never followed.
+        factory: the factory under test.
+        live: the peers whose connection has not ended, in the order of their coming.
+        now: the time, in seconds.
+        transcript: what has happened until now.
 
     Raises:
         ValueError: *leave_out* names what is no rule; when the class is made.
@@ -119,10 +143,9 @@ class ProtocolMachine(Crowd[F], RuleBasedStateMachine):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name in cls.leave_out:
-            made = getattr(vars(ProtocolMachine).get(name), "hypothesis_stateful_rule", None)
-            if made is None:
+            if name not in _plain:
                 raise ValueError(f"{name!r} in leave_out is no rule")
-            setattr(cls, name, made.function)
+            setattr(cls, name, _plain[name])
 
     def __init__(self) -> None:
         RuleBasedStateMachine.__init__(self)
@@ -134,29 +157,27 @@ class ProtocolMachine(Crowd[F], RuleBasedStateMachine):
 
     # What peers do
 
-    @precondition(lambda self: self._has_room)
+    @precondition(_there_is_room)
     @rule(target=peers)
+    @_kept
     def connect(self) -> Peer | MultipleResults[Peer]:
         """A peer connects."""
         peer = self.let_in()
         self.settle()
         return multiple() if peer is None else peer
 
-    @precondition(lambda self: self._has_room)
+    @precondition(_there_is_room)
     @rule(target=peers, count=st.integers(2, 4))
+    @_kept
     def connect_several(self, count: int) -> MultipleResults[Peer]:
         """Several peers connect, or as many as there may be."""
         came: list[Peer] = []
-        while self._has_room and len(came) < count:
+        while _there_is_room(self) and len(came) < count:
             peer = self.connect()
             if not isinstance(peer, Peer):
                 break
             came.append(peer)
         return multiple(*came)
-
-    @property
-    def _has_room(self) -> bool:
-        return len(self.live) < self.max_peers
 
     @_step(peer=_one(lambda peer: peer.talks), message=_message())
     def send(self, peer: Peer, message: bytes) -> None:

@@ -10,7 +10,8 @@ from collections import deque
 from typing import NamedTuple
 
 from trioproto.sansio.tape import Direction
-from trioproto.testing.partitions import first_difference, shown
+from trioproto.testing.partitions import VerificationFailed
+from trioproto.testing.telling import compared
 
 _KEPT = 500
 """Entries that are kept; the oldest are forgotten."""
@@ -108,6 +109,16 @@ class TranscriptError(AssertionError):
     def __str__(self) -> str:
         lines = [self.problem]
         if self.came is not None or self.expected is not None:
-            lines += [f"  came:     {shown(self.came)}", f"  expected: {shown(self.expected)}"]
-            lines += first_difference(self.came, self.expected)
+            lines += compared(self.came, self.expected)
         return "\n".join([*lines, "the exchange (< received, > sent):", self.transcript])
+
+
+def tells_all(raised: object) -> bool:
+    """Whether what was raised needs no lines of the kit to be understood.
+
+    As ``__tracebackhide__`` of a module it has pytest show the test's line instead.
+
+    Args:
+        raised: pytest's ``ExceptionInfo``.
+    """
+    return isinstance(getattr(raised, "value", None), TranscriptError | VerificationFailed)

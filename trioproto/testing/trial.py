@@ -10,6 +10,9 @@ from trioproto.framing.codec import Codec
 from trioproto.sansio.errors import FramingError, IncompleteFrame
 from trioproto.testing.cases import Case, alike, is_error, take, take_one
 from trioproto.testing.partitions import VerificationFailed, cuts
+from trioproto.testing.transcript import tells_all
+
+__tracebackhide__ = tells_all
 
 FrameT = TypeVar("FrameT")
 

@@ -1,8 +1,8 @@
 """Does a driver keep the rules? The suite that all of trioproto's own drivers pass.
 
 Who writes a driver writes a :class:`Service`, which serves a factory over it, and
-a :class:`Peer`, the other end of a connection. A test module of theirs then has
-two lines::
+a :class:`Peer`, the other end of a connection. A test module of theirs then
+has no more than this::
 
     from trioproto.testing.conformance.suite import *
 
@@ -16,7 +16,7 @@ import pytest
 
 # They assert for others: what was there instead is shown only if pytest has rewritten them.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{part}" for part in ("peer", "provoking", "recorder", "suite"))
+    *(f"{__name__}.{part}" for part in ("logged", "peer", "provoking", "recorder", "suite"))
 )
 
 from trioproto.testing.conformance.features import Feature  # noqa: E402

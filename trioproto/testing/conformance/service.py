@@ -161,8 +161,11 @@ async def serving(
             yield service
             for peer in service.peers:
                 await peer.aclose()
-    for failure in service.failures:
-        raise failure
+    match service.failures:
+        case [failure]:
+            raise failure
+        case [_, *_]:
+            raise BaseExceptionGroup("failures of the service", service.failures)
     if isinstance(protocol, Recorder):
         protocol.check()
 

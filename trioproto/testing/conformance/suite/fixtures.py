@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from trioproto.testing.conformance.features import Terms, terms_of
+from trioproto.testing.conformance.logged import error_log, logged_errors, no_unexpected_errors
 from trioproto.testing.conformance.service import (
     MORE_THAN_FITS,
     Connecting,
@@ -94,42 +94,3 @@ def big_file(tmp_path: Path) -> Path:
     path = tmp_path / "big"
     path.write_bytes(CONTENT)
     return path
-
-
-class _RecordsErrors(logging.Handler):
-    """Keeps what was logged as an error, or with a traceback."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.ERROR or record.exc_info:
-            self.records.append(record)
-
-
-@pytest.fixture
-def error_log() -> Iterator[list[logging.LogRecord]]:
-    """Watch what trioproto logs as errors."""
-    logger = logging.getLogger("trioproto")
-    handler = _RecordsErrors()
-    logger.addHandler(handler)
-    yield handler.records
-    logger.removeHandler(handler)
-
-
-@pytest.fixture
-def logged_errors(error_log: list[logging.LogRecord]) -> list[logging.LogRecord]:
-    """The errors that are logged; only a test that asks for them may cause any."""
-    return error_log
-
-
-@pytest.fixture(autouse=True)
-def no_unexpected_errors(
-    request: pytest.FixtureRequest, error_log: list[logging.LogRecord]
-) -> Iterator[None]:
-    """Fail a test that has made trioproto log errors, and has not asked for them."""
-    yield
-    if "logged_errors" not in request.fixturenames:
-        formatter = logging.Formatter()
-        assert [formatter.format(record) for record in error_log] == []

@@ -347,7 +347,7 @@ async def test_it_is_for_one_connection_alone(
         await peer.service.connect()
         for name in TIMEOUT_NAMES:
             protocols[0].transport.set_timeout(2, name)  # type: ignore[arg-type]
-        assert protocols[1].transport.settings is factory.settings
+        assert protocols[1].transport.settings == factory.settings
         assert protocols[1].transport.timeout is None
         await peer.pass_time(10)
         assert [protocol.transport.closing for protocol in protocols] == [True, False]
