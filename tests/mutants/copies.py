@@ -137,7 +137,9 @@ class Copy:
         """Have the copy imported, and not what is installed."""
         paths = [str(self.root), *filter(None, [os.environ.get("PYTHONPATH")])]
         own = {"PYTHONPATH": os.pathsep.join(paths), WITNESS: str(self._witness)}
-        return {**os.environ, "PYTEST_ADDOPTS": "", **own}
+        env = {**os.environ, "PYTEST_ADDOPTS": "", **own}
+        env.pop("PYTHONPYCACHEPREFIX", None)  # what is compiled lies where `_write` looks for it
+        return env
 
     def _write(self, file: Path, text: str) -> None:
         """Write a file, and see that it is compiled anew, within the same second too."""
