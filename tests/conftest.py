@@ -27,19 +27,19 @@ settings.register_profile(
 )
 settings.load_profile("default")
 
-FEW_FILES = 10
-"""So many are run sooner than other processes are started for them."""
+FEW = 10
+"""Single files, of which so many are run sooner than processes are started for them."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Have one process a core, but none beside this one where one is enough."""
+    """Have folders run by a process a core; a few files, or all on one core, by this one."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None  # xdist itself looks at it
     paths = [Path(config.invocation_params.dir, each.partition("::")[0]) for each in config.args]
-    files = sum(len(list(path.rglob("test_*.py"))) if path.is_dir() else 1 for path in paths)
-    cores = len(os.sched_getaffinity(0))
+    few = len(paths) <= FEW and all(path.is_file() for path in paths)
     shown = config.option.capture == "no"  # what other processes print would be lost
-    return 0 if cores == 1 or files <= FEW_FILES or shown else cores
+    cores = len(os.sched_getaffinity(0))
+    return 0 if few or shown or cores == 1 else cores
 
 
 Report: TypeAlias = dict[str, Any] | None

@@ -34,9 +34,19 @@ class Program:
         )
         self.stdin = cast(IO[bytes], self.process.stdin)
         self.stdout = cast(IO[bytes], self.process.stdout)
-        self.watchdog = threading.Timer(PATIENCE, self.process.kill)
-        self.watchdog.daemon = True
-        self.watchdog.start()
+        self.watchdog = self._watched()
+
+    def _watched(self) -> threading.Timer:
+        watchdog = threading.Timer(PATIENCE, self.process.kill)
+        watchdog.daemon = True
+        watchdog.start()
+        return watchdog
+
+    def begin_again(self) -> None:
+        """It may take as long from now on."""
+        self.watchdog.cancel()
+        self.watchdog.join()
+        self.watchdog = self._watched()
 
     def read_line(self) -> str:
         """The next line of its output, without its end; empty at the end of all."""

@@ -23,10 +23,20 @@ BINARY = bytes(range(256)) + b"\r\nEND\r\n" * 10
 LARGE = b"\r\n" * 500_000
 
 
-@pytest.fixture
-def server() -> Iterator[Example]:
+@pytest.fixture(scope="module")
+def running_server() -> Iterator[Example]:
     with example("memcached") as server:
         yield server
+
+
+@pytest.fixture
+def server(running_server: Example) -> Example:
+    """The server of all these tests, empty."""
+    running_server.begin_again()
+    with running_server.connect() as caller:
+        caller.send(b"flush_all\r\n")
+        assert caller.read_line() == b"OK\r\n"
+    return running_server
 
 
 def pymemcache(server: Example, **options: Any) -> AbstractContextManager[Any]:

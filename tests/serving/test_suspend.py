@@ -194,9 +194,10 @@ async def test_a_place_is_not_lost_over_a_suspension(autojump_clock: MockClock) 
         one, two = server.addresses
         for _ in range(5):
             peers = [dial(one), dial(two)]
-            late = [dial(one), dial(two)]
             for peer in peers:
                 assert await peer.receive_exactly(5) == b"hello"
+            late = [dial(one), dial(two)]
+            await settle()
             server.suspend()
             for peer in (*peers, *late):
                 await peer.aclose()
