@@ -12,7 +12,16 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.testing.foreign_driver import SimulatedService
 from trioproto import Factory, Protocol
 from trioproto.errors import ConnectionDone
-from trioproto.testing import Faults, Harness, Link, TranscriptError, conformance, connected, peer
+from trioproto.testing import (
+    Faults,
+    Harness,
+    Link,
+    TranscriptError,
+    conformance,
+    connected,
+    memory_stream_pair,
+    peer,
+)
 from trioproto.testing.pipe import Pipe
 
 
@@ -312,3 +321,30 @@ async def test_all_that_a_service_under_the_suite_has_failed_with_comes_out() ->
         async with conformance.serving(SimulatedService, Protocol()) as service:
             service.failures += failures
     assert list(caught.value.exceptions) == failures
+
+
+class Restless(trio.abc.Clock):
+    """Shows another time whenever it is looked at, as real clocks do."""
+
+    now = 0.0
+
+    def start_clock(self) -> None:
+        """Do nothing: it goes on when it is looked at."""
+
+    def current_time(self) -> float:
+        self.now += 1.0
+        return self.now
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        return 0.0
+
+
+@pytest.mark.parametrize("delay", range(1, 10))
+def test_receiving_what_arrives_between_two_looks_at_the_clock_is_a_checkpoint(delay: int) -> None:
+    async def receive() -> None:
+        client, server = memory_stream_pair(to_server=Faults(delays=(delay,)))
+        await client.send_all(b"x")
+        with trio.testing.assert_checkpoints():
+            assert await server.receive_some() == b"x"
+
+    trio.run(receive, clock=Restless())

@@ -246,6 +246,7 @@ SHRINKING = settings(
     derandomize=True,
     deadline=None,
     max_examples=100,
+    print_blob=False,
     stateful_step_count=20,
     phases=[Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow],

@@ -79,13 +79,15 @@ class PlainMemoryStream(trio.abc.Stream):
         self._receiving = True
         way = self._incoming
         try:
-            if self._closed or way.readable_at <= trio.current_time():
+            now = trio.current_time()
+            if self._closed or way.readable_at <= now:
                 await trio.lowlevel.checkpoint()
             while not self._closed:
-                data = way.read(max_bytes, trio.current_time())
+                data = way.read(max_bytes, now)
                 if data is not None:
                     return data
                 await wait_for(way.reader, way.readable_at)
+                now = trio.current_time()
             raise _closed()
         except ConnectionResetError as error:
             raise _broken(error) from error

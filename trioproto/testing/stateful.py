@@ -149,6 +149,7 @@ class ProtocolMachine(Crowd[F], RuleBasedStateMachine):
 
     def __init__(self) -> None:
         RuleBasedStateMachine.__init__(self)
+        self._has_drained = False
         super().__init__(self.make_factory())
 
     def make_factory(self) -> F:
@@ -274,11 +275,12 @@ class ProtocolMachine(Crowd[F], RuleBasedStateMachine):
 
     @_step()
     def start_drain(self) -> None:
-        """The server drains; who comes from now on comes to the next one."""
-        for peer in list(self.live):
+        """The server drains, once; who comes from now on comes to its successor."""
+        for peer in [] if self._has_drained else list(self.live):
             self.resume(peer)
             if not (peer.lost or peer.draining):
                 self.do(peer, "is drained", peer.harness.drain)
+        self._has_drained = True
         self.settle()
 
     # What time does

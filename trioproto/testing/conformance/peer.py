@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal
 
+from trioproto.testing.telling import compared
+
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
     from trioproto.testing.conformance.service import Service
@@ -120,3 +122,12 @@ class Peer(ABC):
     async def pass_time(self, seconds: float) -> None:
         """Let time pass."""
         await self.service.pass_time(seconds)
+
+
+def check_same(came: bytes, expected: bytes) -> None:
+    """Fail if megabytes are not the same.
+
+    As ``assert`` does, but that pytest would compare them byte by byte, for minutes.
+    """
+    if came != expected:
+        raise AssertionError("\n".join(["not what was to come", *compared(came, expected)]))

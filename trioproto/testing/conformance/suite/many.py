@@ -12,7 +12,7 @@ from trioproto.runtime.factory import Factory
 from trioproto.sansio.errors import ConnectionAborted
 from trioproto.sansio.protocol import Protocol
 from trioproto.testing.conformance.features import Feature, needs
-from trioproto.testing.conformance.peer import Peer
+from trioproto.testing.conformance.peer import Peer, check_same
 from trioproto.testing.conformance.recorder import Recorder
 from trioproto.testing.conformance.service import MORE_THAN_FITS, Serving
 
@@ -53,7 +53,7 @@ async def test_a_forwarder_passes_much_both_ways_with_little_waiting(serving: Se
         await peer.send_eof()
 
     async def hear(peer: Peer) -> None:
-        assert await peer.receive_until_eof() == data
+        check_same(await peer.receive_until_eof(), data)
 
     async with serving(Factory(lambda: next(protocols)), small_buffers=True) as service:
         peers = [await service.connect(), await service.connect()]
