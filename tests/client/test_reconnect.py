@@ -294,7 +294,7 @@ async def test_a_connection_lost_at_once_is_nobodys(autojump_clock: MockClock) -
     factory.check()
 
 
-async def test_a_factory_has_one_use_at_a_time() -> None:
+async def test_a_factory_has_one_use_at_a_time(autojump_clock: MockClock) -> None:
     factory = Remembers()
     async with stay_connected(factory, Server()):
         with pytest.raises(RuntimeError, match="in use"):

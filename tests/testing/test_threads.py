@@ -54,6 +54,18 @@ async def test_a_clock_that_does_not_jump_stays_so() -> None:
         await trio.to_thread.run_sync(work)
 
 
+async def test_a_threshold_that_others_set_meanwhile_is_kept(autojump_clock: MockClock) -> None:
+    with threads_take_no_time():
+        for threshold in (0.01, 0):
+            autojump_clock.autojump_threshold = threshold
+            await trio.lowlevel.checkpoint()
+            assert autojump_clock.autojump_threshold == threshold
+            await trio.to_thread.run_sync(work)
+            assert autojump_clock.autojump_threshold == threshold
+        autojump_clock.autojump_threshold = 0.01
+    assert autojump_clock.autojump_threshold == 0
+
+
 async def test_blocks_may_be_nested(autojump_clock: MockClock) -> None:
     with threads_take_no_time(), threads_take_no_time():
         await trio.to_thread.run_sync(work)

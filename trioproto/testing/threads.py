@@ -17,7 +17,8 @@ import trio.testing
 class _StandsStill(trio.abc.Instrument):
     """Holds a clock while some thread works for trio.
 
-    A thread begins and ends in the step of some task: after each step we look.
+    A thread begins and ends in the step of some task: after each step we look. What
+    others set the clock's threshold to holds whenever no thread works.
     """
 
     def __init__(self, clock: trio.testing.MockClock) -> None:
@@ -26,9 +27,13 @@ class _StandsStill(trio.abc.Instrument):
         self.limiter = trio.to_thread.current_default_thread_limiter()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        wanted = inf if self.limiter.borrowed_tokens else self.threshold
-        if self.clock.autojump_threshold != wanted:
-            self.clock.autojump_threshold = wanted
+        threshold = self.clock.autojump_threshold
+        if self.limiter.borrowed_tokens:
+            if threshold != inf:
+                self.threshold = threshold
+                self.clock.autojump_threshold = inf
+        elif threshold == inf:
+            self.clock.autojump_threshold = self.threshold
 
 
 @contextmanager
@@ -43,13 +48,14 @@ def threads_take_no_time() -> Iterator[None]:
     if not isinstance(clock, trio.testing.MockClock) or clock.autojump_threshold == inf:
         yield
         return
+    before = clock.autojump_threshold
     instrument = _StandsStill(clock)
     trio.lowlevel.add_instrument(instrument)
     try:
         yield
     finally:
         trio.lowlevel.remove_instrument(instrument)
-        clock.autojump_threshold = instrument.threshold
+        clock.autojump_threshold = before
 
 
 async def no_thread_works() -> None:
