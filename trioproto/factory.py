@@ -122,7 +122,8 @@ class Factory(Generic[P]):
             TypeError: an unknown name.
             ValueError: a value out of its range; nothing is changed.
         """
-        self.settings = replace(self.settings, **changes)
+        if changes:
+            self.settings = replace(self.settings, **changes)
         if self._totals.change(self.settings):
             for connection in list(self.connections._protocols):
                 connection.throttle_by(self._totals)

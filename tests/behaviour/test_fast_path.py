@@ -6,10 +6,10 @@ import pytest
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import ASYNC, Connecting
-from tests.behaviour.recorder import Recorder
 from trioproto import Factory
 from trioproto.framing import LineReceiver
 from trioproto.sansio import holds
+from trioproto.testing.conformance.recorder import Recorder
 
 
 async def test_without_a_rate_there_is_no_throttle(connect: Connecting) -> None:

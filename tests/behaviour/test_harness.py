@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.recorder import CALLBACKS, Recorder
 from trioproto import Factory, TCPAddress
 from trioproto.errors import (
     AsyncCallbackError,
@@ -18,6 +17,7 @@ from trioproto.errors import (
     ServerDraining,
 )
 from trioproto.testing import Harness
+from trioproto.testing.conformance.recorder import CALLBACKS, Recorder
 
 
 def connected(protocol: Recorder, **options: Any) -> Harness[Any]:

@@ -19,12 +19,12 @@ from tests.behaviour.drivers import (
     memory_pair,
     over_tls,
 )
-from tests.behaviour.peers import Peer
-from tests.behaviour.recorder import Recorder
 from tests.behaviour.tls_peers import TLSPeer, server_context
 from trioproto import Factory
 from trioproto.errors import AgeTimeout, FirstByteTimeout, HandshakeTimeout, PeerTooSlow
 from trioproto.framing import LineReceiver
+from trioproto.testing.conformance.peer import Peer
+from trioproto.testing.conformance.recorder import Recorder
 
 ENCRYPTED = ("tls_memory", "tls")
 AGED: dict[str, Any] = {"max_age": 10, "drain_grace": 20, "idle_timeout": None}

@@ -19,13 +19,13 @@ from tests.behaviour.drivers import (
     memory_pair,
     serving,
 )
-from tests.behaviour.recorder import Recorder
 from trioproto import Factory, Protocol
 from trioproto.errors import (
     ConnectionAborted,
     ConnectionLost,
 )
 from trioproto.testing import Harness, PlainMemoryStream
+from trioproto.testing.conformance.recorder import Recorder
 
 
 class Sequence(Factory[Recorder]):

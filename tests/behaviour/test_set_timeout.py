@@ -9,9 +9,9 @@ import pytest
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import Connecting
-from tests.behaviour.recorder import Recorder
 from trioproto.errors import IdleTimeout
 from trioproto.sansio.settings import TIMEOUT_NAMES
+from trioproto.testing.conformance.recorder import Recorder
 
 NEVER_OFF = ("receive_window", "close_timeout", "cleanup_timeout", "linger")
 

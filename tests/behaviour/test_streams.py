@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from tests.behaviour.drivers import ASYNC, IN_MEMORY, Connecting
-from tests.behaviour.recorder import Recorder
+from trioproto.testing.conformance.recorder import Recorder
 
 
 @pytest.mark.drivers(*IN_MEMORY)

@@ -13,11 +13,11 @@ import trio
 import trio.testing
 
 from tests.behaviour.drivers import ASYNC, PLAIN, SOCKETS, Connecting, Serving
-from tests.behaviour.recorder import Recorder, keep_open
 from trioproto import Factory, Settings, connect, run_protocol, serve
 from trioproto.errors import CallbackError, ConnectionDone
 from trioproto.layers import Direction, Recording, TrafficLog
 from trioproto.runtime.driver import BaseDriver
+from trioproto.testing.conformance.recorder import Recorder, keep_open
 
 RECEIVED, SENT = Direction.RECEIVED, Direction.SENT
 

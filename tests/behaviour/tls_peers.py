@@ -10,8 +10,8 @@ from typing import Any
 import trio
 import trustme
 
-from tests.behaviour.peers import Peer, PeerWasReset
 from trioproto.sansio.addresses import Address
+from trioproto.testing.conformance.peer import Peer, PeerWasReset
 
 NAME = "server.example"
 

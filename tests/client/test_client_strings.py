@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 import trioproto
-from tests.behaviour.recorder import never
 from trioproto import Protocol
 from trioproto.endpoints import (
     TCPClientEndpoint,
@@ -16,6 +15,7 @@ from trioproto.endpoints import (
     parse_client_endpoint,
 )
 from trioproto.errors import EndpointError
+from trioproto.testing.conformance.recorder import never
 
 TCP = [
     ("tcp:localhost:80", "localhost", 80, 30, None),

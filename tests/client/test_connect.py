@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import trio
 
-from tests.behaviour.recorder import Recorder, never
 from tests.client.sites import Fixed, Site, TCPSite, open_text
 from trioproto import Factory, Settings, TCPAddress, UnixAddress, connect
 from trioproto.endpoints import parse_client_endpoint
 from trioproto.errors import CallbackError, ConnectionDone, ConnectionLost
 from trioproto.runtime.driver import BaseDriver
+from trioproto.testing.conformance.recorder import Recorder, never
 
 
 class BoomError(Exception):

@@ -11,7 +11,6 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import real_time
-from tests.behaviour.recorder import Recorder, never
 from tests.client.sites import PATIENCE, Site, TCPSite, open_text
 from trioproto import Factory, Settings, connect, open_server
 from trioproto.errors import (
@@ -23,6 +22,7 @@ from trioproto.errors import (
     ServerCancelled,
     WriteTimeout,
 )
+from trioproto.testing.conformance.recorder import Recorder, never
 
 MEGABYTE = 1024 * 1024
 

@@ -13,11 +13,11 @@ import trio
 import trustme
 from trio.testing import MockClock
 
-from tests.behaviour.recorder import Recorder, never
 from tests.client.sites import TCPSite
 from trioproto import Factory, Server, TCPAddress, connect, open_server
 from trioproto.endpoints import TCPClientEndpoint, TLSClientEndpoint, parse_client_endpoint
 from trioproto.errors import ConnectionDone, ConnectionLost, EndpointError
+from trioproto.testing.conformance.recorder import Recorder, never
 
 
 class Echo(Recorder):

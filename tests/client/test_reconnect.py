@@ -14,7 +14,6 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from tests.behaviour.recorder import Recorder
 from tests.client.sites import PATIENCE, Fixed, Site, TCPSite
 from trioproto import Factory, Reconnector, TCPAddress, stay_connected
 from trioproto.endpoints import ClientEndpoint
@@ -24,6 +23,7 @@ from trioproto.errors import (
     EndpointError,
     ServerCancelled,
 )
+from trioproto.testing.conformance.recorder import Recorder
 
 NO = ConnectionRefusedError("refused")
 

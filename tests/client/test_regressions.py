@@ -14,11 +14,11 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from tests.behaviour.recorder import Act, Recorder, never
 from tests.behaviour.tls_peers import NAME, client_context, server_context
 from trioproto import Factory, connect, run_protocol, stay_connected
 from trioproto.endpoints import ClientEndpoint, StreamClientEndpoint, TLSClientEndpoint
 from trioproto.errors import ConnectionAborted, ConnectionDone, EndpointError
+from trioproto.testing.conformance.recorder import Act, Recorder, never
 
 
 class LeftError(Exception):

@@ -8,11 +8,11 @@ import pytest
 import trio
 import trio.testing
 
-from tests.behaviour.recorder import Recorder
 from tests.behaviour.tls_peers import NAME, client_context, server_context
 from trioproto import connect, run_protocol
 from trioproto.endpoints import StreamClientEndpoint, TLSClientEndpoint
 from trioproto.errors import ConnectionDone
+from trioproto.testing.conformance.recorder import Recorder
 
 
 def over(stream: trio.abc.Stream, name: str = NAME) -> TLSClientEndpoint:

@@ -8,10 +8,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.recorder import Recorder, never
 from tests.client.sites import PATIENCE, Fixed, Site, TCPSite, open_descriptors, open_text
 from trioproto import Factory, Settings, connect, open_server
 from trioproto.errors import ServerCancelled, ServerDraining
+from trioproto.testing.conformance.recorder import Recorder, never
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
 

@@ -12,9 +12,9 @@ from trio.testing import MockClock
 import trioproto
 from examples.chargen import ChargenFactory
 from tests.behaviour.drivers import connecting, serving
-from tests.behaviour.peers import Peer
 from trioproto.errors import ConnectionDone, ConnectionLost
 from trioproto.testing import connected
+from trioproto.testing.conformance.peer import Peer
 
 
 def pattern(count: int) -> bytes:

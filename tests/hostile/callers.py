@@ -9,7 +9,7 @@ from contextlib import suppress
 import trio
 
 from tests.behaviour.drivers import SocketPeer
-from tests.behaviour.peers import Peer, PeerWasReset
+from trioproto.testing.conformance.peer import Peer, PeerWasReset
 
 HEALTHY = "127.0.0.1"
 BAD = "127.0.0.2"

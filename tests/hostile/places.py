@@ -16,13 +16,13 @@ import trio
 import trio.testing
 
 from tests.behaviour.drivers import OverTLS, patience
-from tests.behaviour.peers import Peer
 from tests.behaviour.tls_peers import TLSPeer, server_context
 from tests.hostile.callers import BAD, HEALTHY, LATE, Caller, Healthy, call
 from tests.hostile.left_overs import check_nothing_held, held_by, held_by_process
 from trioproto import Factory, Protocol, Server, TCPAddress, open_server
 from trioproto.framing import LineReceiver
 from trioproto.runtime.admission import Admission
+from trioproto.testing.conformance.peer import Peer
 
 PLAIN = ("poll", "stream")
 OVER_TLS = ("tls", "tls_stream")

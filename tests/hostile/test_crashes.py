@@ -11,10 +11,10 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import MORE_THAN_FITS
-from tests.behaviour.peers import PeerWasReset
 from tests.hostile.callers import BAD
 from tests.hostile.places import Echo, Place, serving
 from trioproto import Factory, Protocol, TCPAddress
+from trioproto.testing.conformance.peer import PeerWasReset
 
 PEERS = 20
 VISIT = ((b"hello", 5), (b"work", 6), (b"switch", 8), (b"much", MORE_THAN_FITS), (b"still?", 6))

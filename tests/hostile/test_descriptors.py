@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import trio
 
-from tests.behaviour.peers import PeerWasReset
 from tests.hostile.callers import BAD, HEALTHY, LATE, Caller, Healthy, call
 from tests.hostile.child import Child, child
+from trioproto.testing.conformance.peer import PeerWasReset
 
 DESCRIPTORS = 64
 CALLERS = 150

@@ -9,11 +9,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.peers import PeerWasReset
 from tests.hostile.callers import BAD, Caller
 from tests.hostile.places import DRIVERS, OVER_TLS, Echo, Place, serving
 from tests.tls.over_wire import HELLO
 from trioproto import Factory
+from trioproto.testing.conformance.peer import PeerWasReset
 
 
 class Greets(Echo):

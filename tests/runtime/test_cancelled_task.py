@@ -12,11 +12,11 @@ import pytest
 import trio
 
 from tests.behaviour.drivers import MORE_THAN_FITS, tcp_pair
-from tests.behaviour.recorder import Act, Recorder
 from trioproto import Factory
 from trioproto.errors import ServerCancelled
 from trioproto.runtime.poll_driver import PollDriver
 from trioproto.sansio.addresses import UnknownAddress
+from trioproto.testing.conformance.recorder import Act, Recorder
 
 Way = Callable[[Factory[Recorder], socket.socket], Awaitable[None]]
 

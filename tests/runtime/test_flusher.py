@@ -12,12 +12,12 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.behaviour.drivers import Serving
-from tests.behaviour.recorder import Recorder
 from tests.runtime.standins import Standin, Steps, work
 from trioproto import Factory
 from trioproto.runtime.driver import PATIENCE
 from trioproto.runtime.flusher import LONGEST_PASS, Flusher
 from trioproto.runtime.watchdog import Watchdog
+from trioproto.testing.conformance.recorder import Recorder
 
 
 @asynccontextmanager

@@ -10,9 +10,9 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import ASYNC, MORE_THAN_FITS, Serving
-from tests.behaviour.recorder import CALLBACKS, Act, Recorder
 from trioproto import Factory, Protocol
 from trioproto.framing import LineReceiver
+from trioproto.testing.conformance.recorder import CALLBACKS, Act, Recorder
 
 pytestmark = pytest.mark.parametrize("driver", ASYNC)
 

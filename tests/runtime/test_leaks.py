@@ -12,11 +12,11 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import ASYNC, Serving
-from tests.behaviour.peers import Peer
-from tests.behaviour.recorder import Recorder
 from trioproto import Factory
 from trioproto.runtime.driver import BaseDriver
 from trioproto.sansio.connection import Connection
+from trioproto.testing.conformance.peer import Peer
+from trioproto.testing.conformance.recorder import Recorder
 
 pytestmark = pytest.mark.parametrize("driver", ASYNC)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.recorder import Recorder
 from trioproto import Factory, TCPAddress
 from trioproto.errors import CallbackError
 from trioproto.sansio.error_log import KINDS, TRACEBACKS, WINDOW, ErrorLog
 from trioproto.testing import Harness
+from trioproto.testing.conformance.recorder import Recorder
 
 PEER = TCPAddress("192.0.2.1", 4000)
 Records = list[logging.LogRecord]

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.recorder import Recorder
 from trioproto import Protocol
 from trioproto.errors import CallbackError, OutboundOverflow
 from trioproto.factory import Factory
 from trioproto.testing import Harness
+from trioproto.testing.conformance.recorder import Recorder
 
 
 def connected(factory: Factory[Any], window: int | None = None) -> Harness[Any]:

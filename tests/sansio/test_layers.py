@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.behaviour.recorder import Recorder, keep_open, never
 from trioproto.errors import (
     CallbackError,
     ConnectionClosed,
@@ -25,6 +24,7 @@ from trioproto.errors import (
 )
 from trioproto.sansio.layer import Layer
 from trioproto.testing import Harness
+from trioproto.testing.conformance.recorder import Recorder, keep_open, never
 
 
 class Xor(Layer):

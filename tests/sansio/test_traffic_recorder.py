@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import pytest
 
-from tests.behaviour.recorder import Recorder, keep_open
 from tests.sansio.test_layers import Knock, Xor, connected, flipped
 from trioproto import Factory, Protocol
 from trioproto.errors import (
@@ -26,6 +25,7 @@ from trioproto.framing import NetstringReceiver
 from trioproto.layers import Direction, Recording, TrafficLog
 from trioproto.sansio.connection import Connection
 from trioproto.testing import Harness
+from trioproto.testing.conformance.recorder import Recorder, keep_open
 
 RECEIVED, SENT = Direction.RECEIVED, Direction.SENT
 

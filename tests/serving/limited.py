@@ -8,10 +8,10 @@ from typing import Any
 import trio
 
 from tests.behaviour.drivers import SocketPeer, tcp_pair
-from tests.behaviour.peers import Peer
 from tests.serving.conversations import dialled, settle
 from trioproto import Factory, Protocol
 from trioproto.runtime.admission import Admission
+from trioproto.testing.conformance.peer import Peer
 
 REFUSAL = b"Too many connections, try later\r\n"
 

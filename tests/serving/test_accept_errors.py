@@ -17,13 +17,13 @@ from trio.testing import MockClock
 
 from tests.behaviour.drivers import SocketPeer
 from tests.behaviour.listeners import QueueListener
-from tests.behaviour.peers import PeerWasReset
 from tests.serving.conversations import LOOPBACK, Counting, Greeter, dial, settle
 from tests.serving.test_listeners import offer
 from tests.tls.over_wire import open_descriptors
 from trioproto import Factory, TCPAddress, connect, open_server, serve
 from trioproto.endpoints import Bound, ServerEndpoint
 from trioproto.sansio.addresses import address_from_sockaddr
+from trioproto.testing.conformance.peer import PeerWasReset
 
 
 @contextmanager

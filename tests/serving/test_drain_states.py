@@ -13,13 +13,13 @@ from trio.testing import MockClock
 
 from tests.behaviour.drivers import MORE_THAN_FITS, OverTLS, SocketPeer, small_listener
 from tests.behaviour.listeners import QueueListener
-from tests.behaviour.peers import PeerWasReset
 from tests.serving.conversations import LOOPBACK, Greeter, Holds, dial, outcome, settle
 from tests.serving.test_listeners import offer
 from tests.tls.client_side import Client
 from tests.tls.over_wire import Speaker
 from trioproto import DrainReport, Factory, Protocol, Server, open_server
 from trioproto.errors import ConnectionClosed, ConnectionDone, ConnectionLost, ServerDraining
+from trioproto.testing.conformance.peer import PeerWasReset
 from trioproto.testing.threads import no_thread_works, threads_take_no_time
 
 GRACE, FORCE = 5.0, 3.0

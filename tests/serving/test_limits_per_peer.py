@@ -11,7 +11,6 @@ from trio.testing import MockClock
 
 from tests.behaviour.drivers import SocketPeer
 from tests.behaviour.listeners import QueueListener
-from tests.behaviour.peers import Peer
 from tests.endpoints.sockets import dial_unix
 from tests.serving.conversations import LOOPBACK, Greeter, dial, settle
 from tests.serving.limited import (
@@ -27,6 +26,7 @@ from tests.serving.limited import (
 from tests.serving.test_listeners import offer
 from trioproto import Factory, Server, open_server
 from trioproto.events import Event, LimitReached, Refused
+from trioproto.testing.conformance.peer import Peer
 
 LIMIT = 2
 PROXIED = f"haproxy:trusted=127.0.0.0/8:{LOOPBACK}"

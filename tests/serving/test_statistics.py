@@ -14,11 +14,11 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from tests.behaviour.peers import PeerWasReset
 from tests.serving.conversations import LOOPBACK, Echo, Greeter, dial, outcome, settle
 from tests.serving.test_drain_reports import HEADER, TRUSTING, dial_tls, in_handshake, over_tls
 from trioproto import Factory, Protocol, TCPAddress, open_server, serve, stay_connected
 from trioproto.sansio.counts import Statistics
+from trioproto.testing.conformance.peer import PeerWasReset
 
 
 def check(now: Statistics) -> Statistics:

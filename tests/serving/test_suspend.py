@@ -13,7 +13,6 @@ from trio.testing import MockClock
 
 from tests.behaviour.drivers import OverTLS, SocketPeer
 from tests.behaviour.listeners import QueueListener
-from tests.behaviour.peers import Peer
 from tests.endpoints.sockets import dial_unix
 from tests.serving.conversations import LOOPBACK, Greeter, Holds, dial, listens, outcome, settle
 from tests.serving.test_listeners import memory_pair, offer
@@ -28,6 +27,7 @@ from trioproto.events import (
     Resumed,
     Suspended,
 )
+from trioproto.testing.conformance.peer import Peer
 
 MODES: dict[str, dict[str, Any]] = {
     "wait": {},

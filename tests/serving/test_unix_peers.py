@@ -11,11 +11,11 @@ import pytest
 import trio
 
 from tests.behaviour.drivers import SocketPeer
-from tests.behaviour.recorder import Recorder
 from tests.behaviour.tls_peers import server_context
 from tests.serving.conversations import Echo, dialled, outcome
 from trioproto import Credentials, Factory, UnixAddress, connect, open_server, run_protocol
 from trioproto.endpoints import TLSServerEndpoint, UnixServerEndpoint
+from trioproto.testing.conformance.recorder import Recorder
 
 OURSELVES = Credentials(os.getpid(), os.geteuid(), os.getegid())
 

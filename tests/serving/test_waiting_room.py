@@ -12,7 +12,6 @@ from trio.testing import MockClock
 
 from tests.behaviour.drivers import OverTLS, SocketPeer
 from tests.behaviour.listeners import QueueListener
-from tests.behaviour.peers import Peer
 from tests.serving.conversations import LOOPBACK, Greeter, dial, settle
 from tests.serving.limited import (
     REFUSAL,
@@ -30,6 +29,7 @@ from tests.serving.test_listeners import offer
 from tests.tls.over_wire import Speaker
 from trioproto import Factory, Server, open_server
 from trioproto.runtime.admission import Admission
+from trioproto.testing.conformance.peer import Peer
 
 PATIENCE = 3
 

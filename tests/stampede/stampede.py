@@ -18,13 +18,13 @@ from typing import Any
 
 import trio
 
-from tests.behaviour.peers import PeerWasReset
 from tests.hostile.callers import HEALTHY
 from tests.hostile.left_overs import check_books
 from tests.hostile.places import Place, serving
 from tests.stampede.wild import CALM, WildFactory
 from tests.tls.over_wire import HELLO
 from trioproto.sansio.counts import Statistics
+from trioproto.testing.conformance.peer import PeerWasReset
 
 CLIENTS = 80
 PATTERN = bytes(index * 7919 % 251 for index in range(1 << 16)) * 4

@@ -116,3 +116,25 @@ def test_what_cannot_be_ended_alone_is_said_so() -> None:
     harness = Harness(Protocol(), half_close=False)
     harness.connect()
     assert not harness.transport.can_write_eof
+
+
+def test_what_is_caused_in_a_connection_of_another_factory_waits_for_its_own_turn() -> None:
+    """As in a server, no callback is called inside of one of another connection."""
+    log: list[str] = []
+
+    class Full(Protocol):
+        def pause_writing(self) -> None:
+            log.append("paused")
+
+    class Writes(Protocol):
+        def data_received(self, data: bytes) -> None:
+            full.transport.write(bytes(100_000))
+            log.append("written")
+
+    full = Full()
+    other = Harness(full, window=0)
+    harness = Harness(Writes)
+    other.connect()
+    harness.connect()
+    harness.feed(b"go")
+    assert log == ["written", "paused"]

@@ -23,14 +23,14 @@ from tests.behaviour.drivers import (
     StreamService,
 )
 from tests.behaviour.listeners import QueueListener
-from tests.behaviour.peers import Peer, PeerWasReset
-from tests.behaviour.recorder import Recorder
 from tests.behaviour.tls_peers import server_context
 from tests.tls.client_side import Client
 from trioproto import Factory, UnknownAddress
 from trioproto.endpoints import Bound, ServerEndpoint
 from trioproto.layers.opening import Opening
 from trioproto.layers.tls import TLSLayer
+from trioproto.testing.conformance.peer import Peer, PeerWasReset
+from trioproto.testing.conformance.recorder import Recorder
 
 OVER_TLS = ("tls", "tls_memory", "tls_listener", "tls_stream")
 SERVED_OVER_TLS = ("tls", "tls_listener")

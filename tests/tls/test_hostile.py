@@ -11,7 +11,6 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import Serving, serving
-from tests.behaviour.recorder import Recorder, never
 from tests.tls.client_side import (
     VERSIONS,
     Client,
@@ -33,6 +32,7 @@ from trioproto.errors import (
     ConnectionDone,
     ConnectionLost,
 )
+from trioproto.testing.conformance.recorder import Recorder, never
 
 
 @pytest.fixture(params=OVER_TLS)

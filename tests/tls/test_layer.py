@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.recorder import Recorder
 from tests.tls.client_side import (
     VERSIONS,
     Client,
@@ -21,6 +20,7 @@ from tests.tls.client_side import (
     talking,
 )
 from trioproto.errors import ConnectionDone, ConnectionLost, HandshakeFailed, HandshakeTimeout
+from trioproto.testing.conformance.recorder import Recorder
 
 pytestmark = pytest.mark.parametrize("version", VERSIONS)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.recorder import Recorder, keep_open, never
 from tests.tls.client_side import (
     VERSIONS,
     nothing_logged,
@@ -23,6 +22,7 @@ from trioproto.errors import (
     ServerDraining,
     WriteTimeout,
 )
+from trioproto.testing.conformance.recorder import Recorder, keep_open, never
 
 BOTH = pytest.mark.parametrize("version", VERSIONS)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.behaviour.recorder import Recorder
 from tests.tls.client_side import (
     RECORD,
     Client,
@@ -29,6 +28,7 @@ from tests.tls.forger import (
     message,
 )
 from trioproto.errors import ConnectionDone, ConnectionLost
+from trioproto.testing.conformance.recorder import Recorder
 
 
 def echo(self: Recorder) -> None:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.behaviour.recorder import Recorder
 from tests.tls.client_side import (
     RECORD,
     VERSIONS,
@@ -17,6 +16,7 @@ from tests.tls.client_side import (
     talking,
 )
 from trioproto.errors import ConnectionLost
+from trioproto.testing.conformance.recorder import Recorder
 
 MIB = 1 << 20
 SIZES = [1, 2, 100, RECORD - 1, RECORD, RECORD + 1, 5 * RECORD, MIB]

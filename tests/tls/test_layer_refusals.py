@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.recorder import Recorder, never
 from tests.behaviour.tls_peers import NAME
 from tests.tls.client_side import (
     VERSIONS,
@@ -21,6 +20,7 @@ from tests.tls.client_side import (
 from trioproto.errors import HandshakeFailed
 from trioproto.layers.tls import TLSLayer
 from trioproto.sansio.errors import ConnectionClosed
+from trioproto.testing.conformance.recorder import Recorder, never
 
 pytestmark = pytest.mark.parametrize("version", VERSIONS)
 

@@ -6,7 +6,6 @@ import ssl
 
 import pytest
 
-from tests.behaviour.recorder import Recorder, keep_open, never
 from tests.tls.client_side import (
     VERSIONS,
     Client,
@@ -24,6 +23,7 @@ from trioproto.errors import (
     ServerCancelled,
     ServerDraining,
 )
+from trioproto.testing.conformance.recorder import Recorder, keep_open, never
 
 BOTH = pytest.mark.parametrize("version", VERSIONS)
 

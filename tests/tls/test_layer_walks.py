@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.behaviour.recorder import Recorder, keep_open
 from tests.tls.client_side import VERSIONS, Client, Talk, default_server, for_client
 from tests.tls.upgrading import in_plain
 from trioproto.errors import ConnectionDone
+from trioproto.testing.conformance.recorder import Recorder, keep_open
 
 SIZES = st.sampled_from([1, 10, 1000, 16_384, 16_385, 50_000])
 STEPS = st.one_of(

@@ -19,8 +19,6 @@ from tests.behaviour.drivers import (
     Serving,
     serving,
 )
-from tests.behaviour.peers import Peer
-from tests.behaviour.recorder import Recorder, never
 from tests.tls.client_side import (
     VERSIONS,
     Client,
@@ -47,6 +45,8 @@ from trioproto.errors import (
 )
 from trioproto.framing import LineReceiver
 from trioproto.testing import MemoryStream, memory_stream_pair
+from trioproto.testing.conformance.peer import Peer
+from trioproto.testing.conformance.recorder import Recorder, never
 
 MIB = 1 << 20
 

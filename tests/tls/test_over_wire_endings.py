@@ -13,7 +13,6 @@ from tests.behaviour.drivers import (
     Serving,
     serving,
 )
-from tests.behaviour.recorder import Recorder, keep_open, never
 from tests.tls.client_side import (
     VERSIONS,
     Client,
@@ -33,6 +32,7 @@ from trioproto.errors import (
     NotSupported,
     WriteTimeout,
 )
+from trioproto.testing.conformance.recorder import Recorder, keep_open, never
 
 
 @pytest.fixture(params=OVER_TLS)

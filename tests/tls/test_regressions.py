@@ -18,7 +18,6 @@ from trio.testing import MockClock
 
 from tests.behaviour.drivers import PLAIN, ServerService, SocketPeer, serving
 from tests.behaviour.listeners import QueueListener
-from tests.behaviour.recorder import Recorder
 from tests.behaviour.tls_peers import NAME, authority, client_context, server_context
 from tests.layers.hellos import first_flight
 from tests.serving.test_listeners import offer
@@ -41,6 +40,7 @@ from trioproto.layers.server_name import ContextsByName
 from trioproto.layers.tls import TLSLayer
 from trioproto.sansio.layer import Layer
 from trioproto.sansio.tls_info import TLSContext
+from trioproto.testing.conformance.recorder import Recorder
 
 MIB = 1 << 20
 A_TURN = 512 * 1024

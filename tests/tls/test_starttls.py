@@ -7,7 +7,6 @@ from contextlib import suppress
 
 import pytest
 
-from tests.behaviour.recorder import Recorder, keep_open, never
 from tests.behaviour.tls_peers import NAME
 from tests.tls.client_side import (
     VERSIONS,
@@ -27,6 +26,7 @@ from trioproto.errors import (
     EarlyPlaintext,
     HandshakeFailed,
 )
+from trioproto.testing.conformance.recorder import Recorder, keep_open, never
 
 BOTH = pytest.mark.parametrize("version", VERSIONS)
 

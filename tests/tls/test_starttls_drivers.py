@@ -15,7 +15,6 @@ from tests.behaviour.drivers import (
     Serving,
     serving,
 )
-from tests.behaviour.recorder import Recorder
 from tests.tls.client_side import (
     VERSIONS,
     Client,
@@ -41,6 +40,7 @@ from trioproto.errors import (
     HandshakeFailed,
     HandshakeTimeout,
 )
+from trioproto.testing.conformance.recorder import Recorder
 
 BOTH = pytest.mark.parametrize("version", VERSIONS)
 

@@ -18,8 +18,6 @@ from tests.behaviour.drivers import (
     Serving,
     serving,
 )
-from tests.behaviour.peers import PeerWasReset
-from tests.behaviour.recorder import Recorder, never
 from tests.behaviour.tls_peers import NAME
 from tests.tls.client_side import (
     VERSIONS,
@@ -46,6 +44,8 @@ from trioproto.errors import (
     ServerDraining,
     WriteTimeout,
 )
+from trioproto.testing.conformance.peer import PeerWasReset
+from trioproto.testing.conformance.recorder import Recorder, never
 
 BOTH = pytest.mark.parametrize("version", VERSIONS)
 

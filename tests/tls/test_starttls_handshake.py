@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.recorder import Recorder
 from tests.tls.client_side import (
     VERSIONS,
     Client,
@@ -27,6 +26,7 @@ from trioproto.errors import (
     ServerCancelled,
     ServerDraining,
 )
+from trioproto.testing.conformance.recorder import Recorder
 
 BOTH = pytest.mark.parametrize("version", VERSIONS)
 

@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from cryptography.x509.oid import ExtensionOID
 
 from tests.behaviour.drivers import SocketPeer
-from tests.behaviour.recorder import Recorder
 from tests.behaviour.tls_peers import NAME, authority
 from tests.tls.client_side import (
     VERSIONS,
@@ -41,6 +40,7 @@ from trioproto.endpoints import (
     TLSServerEndpoint,
 )
 from trioproto.errors import HandshakeFailed
+from trioproto.testing.conformance.recorder import Recorder
 
 Dial = Callable[[TCPAddress, Client], Speaker]
 

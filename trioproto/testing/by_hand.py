@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from contextvars import ContextVar
 from math import inf
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -13,9 +13,7 @@ from trioproto.sansio.lifecycle import State
 from trioproto.testing.transcript import Transcript
 
 if TYPE_CHECKING:
-    from trioproto.factory import Factory
     from trioproto.sansio.connection import Connection
-    from trioproto.sansio.settings import Settings
 
 _NO_LOOP = (
     "a harness has no event loop: serve the protocol over a memory stream "
@@ -23,13 +21,8 @@ _NO_LOOP = (
 )
 
 
-class _Bench:
-    """What the harnesses of one factory share, so that steps never nest."""
-
-    def __init__(self) -> None:
-        self.busy = False
-        self.marked: list[ByHand] = []
-        self.settings: tuple[Settings, Settings] | None = None
+_marked: ContextVar[list[ByHand] | None] = ContextVar("trioproto.testing.marked", default=None)
+"""Who has a turn after the step that is being taken; ``None``: none is."""
 
 
 class ByHand:
@@ -43,19 +36,11 @@ class ByHand:
     can_write_eof = True
     server_side = True
 
-    def __init__(self, factory: Factory[Any]) -> None:
-        self._bench: _Bench = vars(factory).setdefault("_bench", _Bench())
+    def __init__(self) -> None:
         self._connection: Connection | None = None
         self._now = 0.0
         self.transcript = Transcript()
         self.write_closed = False
-
-    def _raising(self, settings: Settings) -> Settings:
-        """Return the factory's settings, but have what callbacks raise come out."""
-        known = self._bench.settings
-        if known is None or known[0] is not settings:
-            known = self._bench.settings = settings, replace(settings, callback_errors="raise")
-        return known[1]
 
     @property
     def _open(self) -> Connection:
@@ -82,25 +67,25 @@ class ByHand:
     # Steps
 
     def _step(self, action: Callable[..., None], *args: Any) -> None:
-        """Take a step, and then those that it has led to in other harnesses."""
-        bench = self._bench
-        if bench.busy:
+        """Take a step, and then those that it has led to in other harnesses.
+
+        So no connection's callback is called inside that of another.
+        """
+        if _marked.get() is not None:
             raise RuntimeError("a harness cannot be driven from inside a callback")
-        bench.busy = True
+        marked: list[ByHand] = []
+        token = _marked.set(marked)
         try:
             self._open.tell = False
             action(*args)
             self._turn()
         finally:
-            self._follow(bench)
-
-    def _follow(self, bench: _Bench) -> None:
-        """Have everybody's turn who is marked, also if what has marked them has raised."""
-        try:
-            while bench.marked:
-                bench.marked.pop(0)._turn()
-        finally:
-            bench.busy = False
+            try:
+                # Also if what has marked them has raised.
+                while marked:
+                    marked.pop(0)._turn()
+            finally:
+                _marked.reset(token)
 
     def _turn(self) -> None:
         """Do what a driver does after each event."""
@@ -187,9 +172,11 @@ class ByHand:
 
     def changed(self) -> None:
         """Take a turn: at once, or when the running step is over."""
-        self._bench.marked.append(self)
-        if not self._bench.busy:
+        marked = _marked.get()
+        if marked is None:
             self._step(_nothing)
+        else:
+            marked.append(self)
 
     def offer(self, *, one_turn: bool = False) -> None:
         """Send what can be sent."""

@@ -17,6 +17,7 @@ from trioproto.sansio.connection import Connection
 from trioproto.sansio.errors import ConnectionClosed
 from trioproto.sansio.layer import Layer
 from trioproto.sansio.lifecycle import State
+from trioproto.sansio.settings import Settings
 from trioproto.sansio.transport import Transport
 from trioproto.testing.by_hand import ByHand, _nothing, checked_seconds
 from trioproto.testing.targets import Target, factory_of
@@ -74,9 +75,8 @@ class Harness(ByHand, Generic[P]):
         **settings: Any,
     ) -> None:
         self.factory: Factory[P] = factory_of(target)
-        super().__init__(self.factory)
-        own = self._raising(self.factory.settings)
-        self._settings = replace(own, **settings) if settings else own
+        super().__init__()
+        self._settings = _settings_of(self.factory, settings)
         self._peer = peer or UnknownAddress("harness")
         self._layers = layers
         self._window = _checked(window)
@@ -271,3 +271,14 @@ def _checked(window: int | None) -> int | None:
     if window is not None and window < 0:
         raise ValueError(f"window cannot be {window}: the least is 0")
     return window
+
+
+def _settings_of(factory: Factory[Any], changes: dict[str, Any]) -> Settings:
+    """Return the factory's settings, but have what callbacks raise come out; and *changes*."""
+    own = factory.settings
+    if changes:
+        return replace(own, **{"callback_errors": "raise", **changes})
+    known: tuple[Settings, Settings] | None = vars(factory).get("_raising")
+    if known is None or known[0] is not own:  # making settings takes a fourth of an exchange
+        known = vars(factory)["_raising"] = own, replace(own, callback_errors="raise")
+    return known[1]
