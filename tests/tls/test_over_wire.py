@@ -243,10 +243,7 @@ class TestBackpressure:
             assert protocol.heard[1:3] == ["data_received", "eof_received"]
             assert protocol.received == b"data"
 
-    async def test_of_the_protocol_bounds_what_accumulates(
-        self, serve: Serving, autojump_clock: MockClock
-    ) -> None:
-        autojump_clock.autojump_threshold = 0.05  # a moment for the kernel
+    async def test_of_the_protocol_bounds_what_accumulates(self, serve: Serving) -> None:
         protocol = Recorder(connection_made=lambda self: self.transport.pause_reading())
         async with serve(protocol, small_buffers=True) as service:
             speaker = await speaking(service)
