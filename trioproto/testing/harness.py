@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from errno import ECONNRESET
 from typing import Any, Generic, TypeVar
 
 from trioproto.factory import Factory, P
@@ -20,6 +19,7 @@ from trioproto.sansio.lifecycle import State
 from trioproto.sansio.settings import Settings
 from trioproto.sansio.transport import Transport
 from trioproto.testing.by_hand import ByHand, _nothing, checked_seconds
+from trioproto.testing.pipe import reset_error
 from trioproto.testing.targets import Target, factory_of
 from trioproto.testing.transcript import TranscriptError, tells_all
 
@@ -138,7 +138,7 @@ class Harness(ByHand, Generic[P]):
         """Let the connection break."""
         connection = self._open
         self.transcript.happened("reset received", self._now)
-        self._step(connection.lost, error or OSError(ECONNRESET, "connection reset by peer"))
+        self._step(connection.lost, error or reset_error())
 
     def take(self) -> bytes:
         """Return what the peer has received since the last call."""

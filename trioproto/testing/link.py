@@ -42,7 +42,6 @@ class LinkEnd(Harness[P]):
         super().__init__(target, **options)
         self._incoming = incoming
         self._outgoing = outgoing
-        self._heard_end = False
 
     @property
     def _next_event(self) -> float:
@@ -64,9 +63,8 @@ class LinkEnd(Harness[P]):
         data = self._read()
         if data:
             self.feed(data)
-        elif data is not None and not self._heard_end:
-            self._heard_end = True
-            self.feed_eof()
+        elif data is not None:
+            self.feed_eof()  # after which nothing is read any more
         elif min(self._incoming.breaks_at, self._outgoing.breaks_at) <= self._now:
             self.reset()
         else:

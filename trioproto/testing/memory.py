@@ -15,8 +15,8 @@ import trio
 
 from trioproto.sansio.addresses import Address, UnknownAddress
 from trioproto.testing.faults import NONE, Faults
-from trioproto.testing.pipe import CAPACITY, Pipe
-from trioproto.testing.way import Way, reset_error, wait_for
+from trioproto.testing.pipe import CAPACITY, Pipe, reset_error
+from trioproto.testing.way import Way, wait_for
 
 MEMORY = UnknownAddress("memory")
 """The address of an end that was given none."""

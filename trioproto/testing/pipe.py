@@ -136,7 +136,7 @@ class Pipe:
         if self._ends_at <= now:
             return b""
         if self.breaks_at <= now:
-            raise ConnectionResetError(ECONNRESET, "connection reset by peer")
+            raise reset_error()
         return None
 
     def next_at(self) -> float:
@@ -168,3 +168,8 @@ class Pipe:
         joined = b"".join(taken)
         self.size -= len(joined)
         return joined
+
+
+def reset_error() -> ConnectionResetError:
+    """Make the error of a connection that was reset."""
+    return ConnectionResetError(ECONNRESET, "connection reset by peer")

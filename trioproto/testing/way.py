@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from errno import ECONNRESET
 from math import inf
 
 import trio
 
-from trioproto.testing.pipe import Pipe
+from trioproto.testing.pipe import Pipe, reset_error
 
 
 class Way:
@@ -72,11 +71,6 @@ class Way:
         for way in (self, self.back):
             way.reader.unpark_all()
             way.writer.unpark_all()
-
-
-def reset_error() -> ConnectionResetError:
-    """Make the error of a connection that was reset."""
-    return ConnectionResetError(ECONNRESET, "connection reset by peer")
 
 
 async def wait_for(lot: trio.lowlevel.ParkingLot, until: float) -> None:
