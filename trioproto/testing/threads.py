@@ -58,9 +58,12 @@ def threads_take_no_time() -> Iterator[None]:
         clock.autojump_threshold = before
 
 
-async def no_thread_works() -> None:
-    """Wait until no thread works for trio."""
+async def no_thread_works() -> bool:
+    """Wait until no thread works for trio; say whether that was so from the beginning."""
     await trio.lowlevel.checkpoint()
     limiter = trio.to_thread.current_default_thread_limiter()
+    waited = False
     while limiter.borrowed_tokens:
+        waited = True
         await trio.lowlevel.checkpoint()
+    return not waited
