@@ -215,8 +215,8 @@ class Factory(Generic[P]):
         except CallbackError as reason:
             problem = reason
             raise
-        except BaseException:
-            problem = CallbackError(self.build_protocol.__qualname__)
+        except BaseException as exc:
+            problem = CallbackError(self.build_protocol.__qualname__, exc)
             raise
         finally:
             if problem is not None:
@@ -251,10 +251,9 @@ class Factory(Generic[P]):
         except Exception as exc:
             if settings.callback_errors == "raise":
                 raise
-            reason = CallbackError(self.build_protocol.__qualname__)
-            reason.__cause__ = unwrap(exc)
+            reason = CallbackError(self.build_protocol.__qualname__, unwrap(exc))
             self.report(peer, reason)
-            raise reason from exc
+            raise reason from reason.__cause__
         connection = Connection(protocol, self, driver, settings, peer, local, layers)
         self._totals.change(given or self.settings)  # which may be others by now
         connection.throttle_by(self._totals)
@@ -330,9 +329,7 @@ class Factory(Generic[P]):
         try:
             self._invoke(self.soft_limit_reached, connections)
         except Exception as exc:
-            reason = CallbackError(self.soft_limit_reached.__qualname__)
-            reason.__cause__ = exc
-            self.report(None, reason)
+            self.report(None, CallbackError(self.soft_limit_reached.__qualname__, exc))
 
     def callback_slow(self, protocol: Protocol, peer: Address, seconds: float) -> None:
         """Log, and tell, that user code has kept everything else waiting."""

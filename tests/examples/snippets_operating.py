@@ -5,6 +5,10 @@ Each is included from here, and run by ``test_snippets_operating.py``.
 
 from __future__ import annotations
 
+import faulthandler
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import trio
 
 from examples.echo import Echo
@@ -61,6 +65,29 @@ class Follower(LineReceiver):
         if line == b"follow":
             self.transport.set_timeout(None)
             self.transport.exempt()
+
+
+class Watched(Factory[Echo]):
+    """Shows on standard error where the program is, when nothing has had its turn for too long."""
+
+    protocol = Echo
+    too_long = 10.0  # seconds
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        async with super().lifespan(), trio.open_nursery() as nursery:
+            nursery.start_soon(self.put_off)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def put_off(self) -> None:
+        """Ask for what would be shown, again and again before its time has come."""
+        try:
+            while True:
+                faulthandler.dump_traceback_later(self.too_long, exit=False)
+                await trio.sleep(self.too_long / 4)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 async def empty_slowly(server: Server[Echo]) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from examples.echo import Echo
+from tests.examples.running import Caller, running
 from tests.examples.snippets_operating import (
     Follower,
     Thrifty,
     Upload,
+    Watched,
     empty_slowly,
     public_server,
 )
@@ -88,3 +93,41 @@ async def test_a_server_is_emptied_slowly(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3  # with the one that was queued
     assert all(line.endswith(" finished ServerDraining()") for line in lines)
+
+
+HANGING = """
+import threading, trio, trioproto
+from tests.examples.snippets_operating import Watched
+
+class Obedient(trioproto.Protocol):
+    async def data_received(self, data):
+        if data == b"hang":
+            threading.Event().wait()
+        await trio.sleep(0.5)
+        self.transport.write(data)
+
+factory = Watched(Obedient)
+factory.too_long = 0.1
+trioproto.run(factory, "tcp:0:interface=127.0.0.1")
+"""
+
+
+def test_a_program_that_hangs_shows_where_and_one_that_does_not_shows_nothing() -> None:
+    assert Watched().too_long == 10
+    with running(sys.executable, "-c", HANGING) as program:
+        port = int(program.read_line().rpartition(":")[2])
+        with Caller("127.0.0.1", port) as caller:
+            caller.send(b"wait")
+            assert caller.read(4) == b"wait"
+            program.signal(signal.SIGTERM)
+            assert caller.read_all() == b""
+        assert program.finish()[0::2] == (0, "")
+    with running(sys.executable, "-c", HANGING) as program:
+        port = int(program.read_line().rpartition(":")[2])
+        with Caller("127.0.0.1", port) as caller:
+            caller.send(b"hang")
+            assert program.process.stderr is not None
+            assert program.process.stderr.readline() == b"Timeout (0:00:00.100000)!\n"
+            assert any(b" in data_received" in line for line in program.process.stderr)
+            program.process.kill()
+            assert program.finish()[0] == -signal.SIGKILL

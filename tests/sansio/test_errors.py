@@ -48,7 +48,11 @@ SPOKEN: list[tuple[TrioprotoError, str, dict[str, Any]]] = [
         {"problem": "a leading zero", "offset": 3},
     ),
     (IncompleteFrame(4), "end of input after 4 bytes of an unfinished frame", {"pending": 4}),
-    (CallbackError("Echo.data_received"), "error in Echo.data_received", {}),
+    (
+        CallbackError("Echo.data_received", KeyError()),
+        "error in Echo.data_received",
+        {"callback": "Echo.data_received"},
+    ),
     (
         EndpointError("tcp:x", "'x' is no port"),
         "endpoint 'tcp:x': 'x' is no port",

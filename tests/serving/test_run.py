@@ -18,7 +18,7 @@ from trioproto import Factory, run
 from trioproto.errors import EndpointError, ListenError
 
 SERVER = """
-    import trioproto
+    import trio, trioproto
 
     class Polite(trioproto.Protocol):
         def data_received(self, data):
@@ -34,7 +34,16 @@ SERVER = """
         def stop_factory(self):
             print("stopped", flush=True)
 
-    print("returned", trioproto.run(Counts({protocol}), {endpoints}))
+    class Lingers(trioproto.Factory):
+        def start_factory(self):
+            print("started", flush=True)
+        async def stop_factory(self):
+            print("stopping", flush=True)
+            with trio.CancelScope(shield=True):
+                await trio.sleep(0.2)
+            print("stopped", flush=True)
+
+    print("returned", trioproto.run({factory}({protocol}), {endpoints}))
 """
 
 
@@ -71,8 +80,10 @@ class Running:
 
 
 @contextmanager
-def server(protocol: str = "Polite", endpoints: str = repr(LOOPBACK)) -> Iterator[Running]:
-    code = textwrap.dedent(SERVER).replace("{protocol}", protocol)
+def server(
+    protocol: str = "Polite", endpoints: str = repr(LOOPBACK), factory: str = "Counts"
+) -> Iterator[Running]:
+    code = textwrap.dedent(SERVER).replace("{protocol}", protocol).replace("{factory}", factory)
     process = subprocess.Popen(
         [sys.executable, "-c", code.replace("{endpoints}", endpoints)],
         stdout=subprocess.PIPE,
@@ -108,6 +119,20 @@ def test_a_second_signal_cancels_and_the_status_says_so(number: int, status: int
             running.process.send_signal(number)
             with pytest.raises(ConnectionResetError):
                 client.recv(10)
+        assert running.ends() == (status, "stopped\n", "")
+
+
+@pytest.mark.parametrize(("second", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_while_it_cancels_change_nothing(second: int, status: int) -> None:
+    with server("Holds", factory="Lingers") as running:
+        running.says("started")
+        with running.connect(running.says("listening on")):
+            running.process.send_signal(signal.SIGTERM)
+            running.says_both("draining: 1 connection left", "quiescing")
+            running.process.send_signal(second)
+            running.says("stopping")
+            for further in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+                running.process.send_signal(further)
         assert running.ends() == (status, "stopped\n", "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from tests.serving.conversations import (
     settle,
 )
 from tests.serving.test_listeners import offer
-from trioproto import Factory, open_server, serve
+from trioproto import Factory, TCPAddress, open_server, serve
 from trioproto.errors import ServerDraining
 
 
@@ -165,6 +166,43 @@ async def test_the_report_counts_how_connections_ended(autojump_clock: MockClock
         assert len(server.connections) == 0
     for peer in peers[2:]:
         await peer.aclose()
+
+
+async def check_free(tcp: object, *others: str) -> None:
+    """Bind what has been bound."""
+    assert isinstance(tcp, TCPAddress)
+    async with open_server(Factory(Greeter), f"tcp:{tcp.port}:interface={tcp.host}", *others):
+        pass
+
+
+async def test_after_a_drain_what_was_bound_is_free_and_lifespan_is_not_left_yet(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    factory = Counting(Greeter)
+    listener = QueueListener()
+    unix = f"unix:{tmp_path / 'x'}"
+    async with open_server(factory, LOOPBACK, unix, listener) as server:
+        for wait in (server.drain, server.wait_closed):
+            await wait()
+            await check_free(server.addresses[0], unix)
+        assert listener.closed
+        assert factory.log == ["entered"]
+    assert factory.log == ["entered", "left with 0"]
+
+
+async def test_what_a_cancelled_server_had_bound_is_free_for_who_has_waited(
+    autojump_clock: MockClock,
+) -> None:
+    async with trio.open_nursery() as nursery, trio.open_nursery() as servers:
+        server = await servers.start(serve, Factory(Greeter), LOOPBACK)
+
+        async def wait() -> None:
+            await server.wait_closed()
+            await check_free(server.addresses[0])
+
+        nursery.start_soon(wait)
+        await settle()
+        servers.cancel_scope.cancel()
 
 
 async def test_draining_an_idle_server_reports_nothing_and_takes_no_time(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from trio.testing import MockClock
 
 from tests.behaviour.drivers import OverTLS, SocketPeer
 from tests.behaviour.listeners import QueueListener
+from tests.endpoints.sockets import dial_unix
 from tests.serving.conversations import LOOPBACK, Greeter, dial, settle
 from tests.serving.limited import (
     REFUSAL,
@@ -30,6 +32,7 @@ from tests.tls.over_wire import Speaker
 from trioproto import Factory, Server, open_server
 from trioproto.runtime.admission import Admission
 from trioproto.testing.conformance.peer import Peer
+from trioproto.testing.conformance.recorder import Recorder
 
 PATIENCE = 3
 
@@ -357,11 +360,28 @@ async def test_handle_lets_nobody_in_or_wait_once_its_scope_has_ended(
     check_at_rest(factory, admission)
 
 
-async def test_who_is_gone_keeps_nobody_out_of_the_room(autojump_clock: MockClock) -> None:
-    """A storm of connects and resets does not fill it."""
+async def say_nothing(peer: SocketPeer) -> None:
+    """Reset at once."""
+
+
+async def speak(peer: SocketPeer) -> None:
+    await peer.send(b"a request")
+
+
+async def end(peer: SocketPeer) -> None:
+    await peer.send_eof()
+
+
+@pytest.mark.parametrize("before", [say_nothing, speak, end])
+async def test_who_is_gone_keeps_nobody_out_of_the_room(
+    autojump_clock: MockClock, before: Any
+) -> None:
+    """A storm of connects and resets does not fill it, whatever they have said."""
     async with full(backlog=3) as (factory, server, first):
         for _ in range(3):
             gone = dial(server.addresses[0])
+            await settle()
+            await before(gone)
             await settle()
             await gone.reset()
             await settle()
@@ -394,6 +414,31 @@ async def test_who_waits_and_has_spoken_is_heard(autojump_clock: MockClock) -> N
         await first.aclose()
         assert await late.receive_exactly(14) == b"helloa request"
         await late.aclose()
+
+
+async def test_who_has_said_all_over_a_unix_socket_and_gone_is_heard(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """As who writes a line to a log does: its hang-up is no reset."""
+    made: list[Recorder] = []
+
+    def build() -> Recorder:
+        made.append(Recorder())
+        return made[-1]
+
+    factory = Factory(build, max_connections=1, refuse_after=PATIENCE)
+    async with open_server(factory, f"unix:{tmp_path / 'x'}") as server:
+        first = dial_unix(tmp_path / "x")
+        await settle()
+        late = dial_unix(tmp_path / "x")
+        await late.send(b"a line")
+        await late.aclose()
+        await settle()
+        assert held(admission_of(factory)).waiting == 1
+        await first.aclose()
+        await settle()
+        assert [each.received for each in made] == [b"", b"a line"]
+        await server.drain()
 
 
 async def test_so_many_handles_wait_as_the_backlog_says(autojump_clock: MockClock) -> None:

@@ -50,7 +50,7 @@ class Admission:
         self.peers: dict[Hashable, int] = {}
         self.refusals = 0
         self.waiting: set[WaitingSlot] = set()
-        self._rate = AcceptRate(trio.current_time())
+        self._rate = AcceptRate()
         self._turn = trio.Lock()
         self._changed = trio.Event()
         self._in_kernel: set[trio.CancelScope] = set()

@@ -141,8 +141,8 @@ class Arrivals(Files):
                 return rest
         except ConnectionClosed as reason:
             problem = reason.with_traceback(None)
-        except Exception:
-            problem = CallbackError("build_protocol")
+        except Exception as exc:
+            problem = CallbackError(self.factory.build_protocol.__qualname__, exc)
             raise
         except BaseException:
             problem = ServerCancelled()
@@ -204,8 +204,7 @@ class Arrivals(Files):
         try:
             return () if opening.layers is None else opening.layers()
         except Exception as exc:
-            reason = CallbackError("making a connection's layers")
-            reason.__cause__ = exc
+            reason = CallbackError("making a connection's layers", exc)
             self.factory.report(peer, reason)
             raise reason from exc
 

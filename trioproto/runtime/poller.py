@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import select
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import trio
 
@@ -31,6 +31,20 @@ BATCH = 64
 
 SUPPORTED = hasattr(select, "epoll")
 """Whether this system has epoll."""
+
+
+class _ErrorWatch:
+    """Takes the place of a driver where there is none yet."""
+
+    begun = False
+
+    def __init__(self) -> None:
+        self.seen = trio.Event()
+
+    def event(self, mask: int, now: float) -> None:
+        """Note an error; a hang-up alone is what a peer leaves behind that has said all."""
+        if mask & select.EPOLLERR:
+            self.seen.set()
 
 
 class Poller:
@@ -58,6 +72,16 @@ class Poller:
         if self._left:
             self._left = [event for event in self._left if event[0] != fd]
         self._epoll.unregister(fd)
+
+    async def wait_error(self, fd: int) -> None:
+        """Wait until a socket has an error, such as a reset, whatever has come before it."""
+        watch = _ErrorWatch()
+        # Errors are told whatever is asked for, and with this not again and again.
+        self.register(fd, cast("SocketDriver", watch), select.EPOLLONESHOT)
+        try:
+            await watch.seen.wait()
+        finally:
+            self.unregister(fd)
 
     def close(self) -> None:
         """Close the epoll."""

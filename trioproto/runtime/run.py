@@ -40,8 +40,8 @@ def run(
     Prints each bound address on a line of its own when ready; on standard error
     if standard output is a connection (``stdio:``). The first signal drains,
     after which this returns; a second one cancels, and so does the first while
-    ``lifespan`` is entered. If connections are open, it prints every second how
-    many are left, and at the end what became of them.
+    ``lifespan`` is entered; further ones change nothing. If connections are open, it
+    prints every second how many are left, and at the end what became of them.
 
     Raises:
         SystemExit: after a signal that cancels: 130 for SIGINT, 143 for SIGTERM.
@@ -70,6 +70,7 @@ class _Program:
         self.cancelled_by: int | None = None
         self._drained = False
         self._server: Server[Any] | None = None
+        self._serving = trio.CancelScope()
         self._teller = Teller(sys.stdout)
 
     async def serve(
@@ -83,32 +84,46 @@ class _Program:
         with ungrouped(), trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey, signals, nursery)
-                async with open_server(factory, *endpoints, grace=grace, force=force) as server:
-                    self._server = server
-                    if STDIO in server.addresses:
-                        self._teller = Teller(sys.stderr)  # the other one is a connection
-                    for address in server.addresses:
-                        if address != STDIO:
-                            self._teller.say(f"listening on {address}")
-                    await server.wait_closed()
-                    if self._drained:
-                        self._teller.say(*_told(await server.drain()))
+                with self._serving:
+                    await self._serve(factory, endpoints, grace, force)
                 nursery.cancel_scope.cancel()
 
+    async def _serve(
+        self,
+        factory: Factory[Any],
+        endpoints: tuple[Endpoint, ...],
+        grace: float | None,
+        force: float | None,
+    ) -> None:
+        async with open_server(factory, *endpoints, grace=grace, force=force) as server:
+            self._server = server
+            if STDIO in server.addresses:
+                self._teller = Teller(sys.stderr)  # the other one is a connection
+            for address in server.addresses:
+                if address != STDIO:
+                    self._teller.say(f"listening on {address}")
+            await server.wait_closed()
+            if self._drained:
+                self._teller.say(*_told(await server.drain()))
+
     async def _obey(self, signals: AsyncIterator[int], nursery: trio.Nursery) -> None:
-        """Drain at the first signal, cancel at the second; or at once, if nothing is served yet."""
-        number = await anext(signals)
-        if self._server is not None:
-            self._drained = True
-            self._server.stop()
-            nursery.start_soon(self._tell_who_is_left, self._server)
-            number = await anext(signals)
-        self.cancelled_by = number
-        nursery.cancel_scope.cancel()
+        """Drain at the first signal, cancel at the second; or at once, if nothing is served yet.
+
+        Goes on until all has ended: what is not taken here goes to the handlers that were
+        there before, and the system's ends the process.
+        """
+        async for number in signals:
+            if self._server is None or self._drained:
+                self.cancelled_by = self.cancelled_by or number
+                self._serving.cancel()
+            else:
+                self._drained = True
+                self._server.stop()
+                nursery.start_soon(self._tell_who_is_left, self._server)
 
     async def _tell_who_is_left(self, server: Server[Any]) -> None:
         """Say how many connections are left to be drained, as long as there are some."""
-        while not server.closed:
+        while self.cancelled_by is None and not server.closed:
             if left := len(server.connections):
                 self._teller.say(f"draining: {left} connection{'s' * (left != 1)} left")
             await trio.sleep(_TELL_EVERY)

@@ -113,7 +113,8 @@ class Server(Generic[P]):
         after *force* more, what could not be flushed is reset too.
 
         While one is under way this joins it, and may shorten the grace. If
-        cancelled, the drain goes on.
+        cancelled, the drain goes on. When it returns, all that ``wait_closed``
+        waits for is over.
 
         Args:
             grace: seconds; by default what the server was opened with, or the
@@ -185,10 +186,11 @@ class Server(Generic[P]):
             raise trio.ClosedResourceError("the server has ended")
 
     async def wait_closed(self) -> None:
-        """Wait until all connections have ended, in whichever way.
+        """Wait until all connections have ended, in whichever way, and nothing listens any more.
 
-        The factory's ``lifespan`` is left after that; the server has ended when
-        ``serve`` returns, or the block of ``open_server`` is left.
+        So what was bound can be bound again. The factory's ``lifespan`` is left after
+        that, as this may be called inside of it: the server has ended when ``serve``
+        returns, or the block of ``open_server`` is left.
         """
         await self._closed.wait()
 

@@ -276,16 +276,7 @@ class SocketDriver(BaseDriver):
                 return data
 
     async def _wait_reset(self) -> None:
-        while True:
-            await trio.lowlevel.wait_readable(self._socket)
-            try:
-                self._socket.recv(1, socket.MSG_PEEK)
-            except BlockingIOError:
-                continue
-            except OSError:
-                return
-            # It has said something, or its end: from now on the socket is always readable.
-            await trio.sleep_forever()
+        await self._poller.wait_error(self._socket.fileno())
 
     async def _serve(self, rest: bytes) -> None:
         connection = self.connection

@@ -124,8 +124,7 @@ class Callbacks(Transport):
         exc = unwrap(exc)
         if self._is_own_end(exc):
             return
-        reason = CallbackError(name)
-        reason.__cause__ = exc
+        reason = CallbackError(name, exc)
         if not isinstance(exc, Exception) or self.settings.callback_errors == "raise":
             self._crash(exc)
         else:

@@ -264,9 +264,10 @@ class CallbackError(ConnectionClosed):
             what a receiver calls.
     """
 
-    def __init__(self, callback: str) -> None:
+    def __init__(self, callback: str, cause: BaseException | None = None) -> None:
         super().__init__(callback)
         self.callback = callback
+        self.__cause__ = cause
 
     def __str__(self) -> str:
         return f"error in {self.callback}"

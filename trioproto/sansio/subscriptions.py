@@ -109,17 +109,11 @@ class Audience:
                 result.close()
                 raise TypeError("a subscriber is a plain function, not an async one")
         except Exception as exc:
-            self._error_log.report(None, _reason(subscription, exc))
+            self._error_log.report(None, CallbackError(_name(subscription), exc))
         except BaseException as exc:
             if connection is None:
                 raise
             connection.failed(_name(subscription), exc)
-
-
-def _reason(subscription: Subscription, exc: Exception) -> CallbackError:
-    reason = CallbackError(_name(subscription))
-    reason.__cause__ = exc
-    return reason
 
 
 def _name(subscription: Subscription) -> str:

@@ -149,9 +149,7 @@ class TrafficRecorder(Layer):
         return clean
 
     def _report(self, name: str, exc: Exception) -> None:
-        reason = CallbackError(f"traffic_log.{name}")
-        reason.__cause__ = exc
-        self._owner.report(self._peer, reason)
+        self._owner.report(self._peer, CallbackError(f"traffic_log.{name}", exc))
 
 
 def _described(found: object) -> str:

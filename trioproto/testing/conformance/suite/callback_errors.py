@@ -13,6 +13,7 @@ from trio.testing import MockClock
 
 from trioproto.runtime.factory import Factory
 from trioproto.sansio.errors import CallbackError
+from trioproto.sansio.events import Closed
 from trioproto.sansio.protocol import Protocol
 from trioproto.testing.conformance.features import Feature, needs
 from trioproto.testing.conformance.provoking import each_callback, provoke
@@ -377,9 +378,16 @@ async def test_under_raise_an_error_in_build_protocol_comes_out_as_itself(
 ) -> None:
     factory = BuildsOnce(iter([None]))
     factory.configure(callback_errors="raise")
+    closed: list[Closed] = []
+    factory.subscribe(lambda event: closed.append(event) if isinstance(event, Closed) else None)
     async with serving(factory) as service:
         await service.connect()
-        assert type(await service.failure()) is BoomError
+        error = await service.failure()
+        assert type(error) is BoomError
+    (reason,) = (each.reason for each in closed)
+    assert isinstance(reason, CallbackError)
+    assert reason.callback == "BuildsOnce.build_protocol"
+    assert reason.__cause__ is error
 
 
 @needs(Feature.ASYNC_CODE, Feature.SERVER)
