@@ -14,7 +14,7 @@ from trioproto.runtime.factory import Factory
 from trioproto.sansio.errors import AgeTimeout, ConnectionLost, ServerDraining, WriteTimeout
 from trioproto.testing.conformance.features import Feature, needs
 from trioproto.testing.conformance.recorder import Recorder
-from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving, in_turn
 
 AGED: dict[str, Any] = {"max_age": 10, "drain_grace": 20, "idle_timeout": None}
 
@@ -270,8 +270,7 @@ async def test_a_new_age_is_that_of_new_connections(
     serving: Serving, autojump_clock: MockClock
 ) -> None:
     protocols = [Recorder(), Recorder()]
-    waiting = iter(protocols)
-    factory = Factory(lambda: next(waiting), idle_timeout=None)
+    factory = in_turn(protocols, idle_timeout=None)
     async with serving(factory) as service:
         await service.connect()
         factory.configure(max_age=10)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import trio
 from trio.testing import MockClock
 
@@ -12,7 +10,7 @@ from trioproto.sansio.errors import OutboundOverflow
 from trioproto.sansio.protocol import Protocol
 from trioproto.testing.conformance.features import Feature, needs
 from trioproto.testing.conformance.recorder import Recorder
-from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving, in_turn
 
 RECORDS = 1024  # bytes that TLS puts around what it has passed on already, at most
 
@@ -196,8 +194,7 @@ async def test_an_echo_to_a_peer_that_never_reads_waits_with_bounded_memory(
     serving: Serving, autojump_clock: MockClock
 ) -> None:
     protocols = [Recorder(data_received=echo), Recorder(data_received=echo)]
-    waiting = iter(protocols)
-    factory: Factory[Any] = Factory(lambda: next(waiting), write_timeout=None, idle_timeout=None)
+    factory = in_turn(protocols, write_timeout=None, idle_timeout=None)
     async with serving(factory, small_buffers=True) as service:
         deaf = await service.connect()
         with trio.move_on_after(10) as scope:
@@ -240,8 +237,7 @@ async def test_a_slow_consumer_of_a_broadcast_is_aborted_and_the_others_are_not(
     serving: Serving,
 ) -> None:
     protocols = [Recorder(), Recorder()]
-    waiting = iter(protocols)
-    factory: Factory[Any] = Factory(lambda: next(waiting), max_buffered=1 << 18)
+    factory = in_turn(protocols, max_buffered=1 << 18)
     async with serving(factory, small_buffers=True) as service:
         await service.connect()
         fast = await service.connect()
@@ -294,9 +290,8 @@ async def test_over_the_total_the_connection_with_most_waiting_is_aborted(
     serving: Serving,
 ) -> None:
     protocols = [Recorder() for _ in range(3)]
-    waiting = iter(protocols)
     total = (6 << 20) + 2 * RECORDS
-    factory: Factory[Any] = Factory(lambda: next(waiting), max_buffered_total=total)
+    factory = in_turn(protocols, max_buffered_total=total)
     async with serving(factory, small_buffers=True) as service:
         for _ in protocols:
             await service.connect()
@@ -315,8 +310,7 @@ async def test_over_the_total_the_connection_with_most_waiting_is_aborted(
 
 async def test_what_was_sent_counts_no_more_towards_the_total(serving: Serving) -> None:
     protocols = [Recorder(), Recorder()]
-    waiting = iter(protocols)
-    factory: Factory[Any] = Factory(lambda: next(waiting), max_buffered_total=3 << 20)
+    factory = in_turn(protocols, max_buffered_total=3 << 20)
     async with serving(factory, small_buffers=True) as service:
         peers = [await service.connect() for _ in protocols]
         for _ in range(3):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,50 +11,22 @@ from trio.testing import MockClock
 
 from trioproto.runtime.factory import Factory
 from trioproto.sansio.errors import CallbackError
-from trioproto.sansio.protocol import Protocol
+from trioproto.testing.conformance.failing import (
+    BoomError,
+    BuildsOnce,
+    Log,
+    assert_reported,
+    async_boom,
+    boom,
+    eager_async_boom,
+    only_error,
+)
 from trioproto.testing.conformance.features import Feature, needs
 from trioproto.testing.conformance.provoking import each_callback, provoke
 from trioproto.testing.conformance.recorder import CALLBACKS, Recorder
-from trioproto.testing.conformance.service import Connecting, Serving
-
-Log = list[logging.LogRecord]
-
-
-class BoomError(Exception):
-    """What the callbacks of these tests raise."""
-
-
-def boom(_: Recorder) -> None:
-    raise BoomError("in a callback")
-
-
-async def async_boom(_: Recorder) -> None:
-    await trio.lowlevel.checkpoint()
-    raise BoomError("in an async callback")
-
-
-async def eager_async_boom(_: Recorder) -> None:
-    raise BoomError("before its first await")
-
+from trioproto.testing.conformance.service import Connecting, Serving, in_turn
 
 ENDING = [callback for callback in CALLBACKS if callback != "connection_lost"]
-
-
-def only_error(logged: Log) -> logging.LogRecord:
-    (record,) = logged
-    assert record.exc_info
-    return record
-
-
-def assert_reported(logged: Log, protocol: Recorder, callback: str) -> None:
-    """Logged once, with the traceback and the peer's address; the reason says as much."""
-    record = only_error(logged)
-    assert record.exc_info
-    assert isinstance(record.exc_info[1], BoomError)
-    assert str(protocol.transport.peer) in record.getMessage()
-    assert isinstance(protocol.reason, CallbackError)
-    assert protocol.reason.__cause__ is record.exc_info[1]
-    assert callback in protocol.reason.callback
 
 
 @each_callback(ENDING)
@@ -148,20 +118,6 @@ async def test_an_error_in_a_task_cancels_the_running_callback_and_other_tasks(
         assert_reported(logged_errors, protocol, "async_boom")
 
 
-class BuildsOnce(Factory[Recorder]):
-    """Raises for all connections but those of *good* turns."""
-
-    def __init__(self, good: Iterator[Recorder | None]) -> None:
-        super().__init__()
-        self.good = good
-
-    def build_protocol(self, peer: object) -> Recorder:
-        built = next(self.good)
-        if built is None:
-            raise BoomError("in build_protocol")
-        return built
-
-
 async def test_an_error_in_build_protocol_ends_that_connection_only(
     serving: Serving, logged_errors: Log
 ) -> None:
@@ -186,8 +142,7 @@ async def test_an_error_touches_no_other_connection(
         data_received=lambda self: self.transport.write(self.chunks[-1]), quiesce=lambda _: None
     )
     bad = Recorder(**{callback: boom})
-    protocols = iter([echo, bad])
-    async with serving(Factory(lambda: next(protocols)), small_buffers=True) as service:
+    async with serving(in_turn([echo, bad]), small_buffers=True) as service:
         echo_peer = await service.connect()
         bad_peer = await service.connect()
         await provoke(callback, bad_peer, bad)
@@ -333,140 +288,3 @@ async def test_what_a_peer_does_is_never_logged_as_an_error(
     assert all(record.levelno < logging.ERROR for record in caplog.records)
     assert "\x1b" not in caplog.text
     assert "\x00" not in caplog.text
-
-
-# Under "raise"
-
-
-@each_callback()
-async def test_under_raise_an_error_comes_out_as_itself(
-    connect: Connecting, autojump_clock: MockClock, callback: str
-) -> None:
-    protocol = Recorder(**{callback: boom})
-    async with connect(protocol, small_buffers=True, callback_errors="raise") as peer:
-        await provoke(callback, peer, protocol)
-        error = await peer.service.failure()
-        assert type(error) is BoomError
-        assert error.__traceback__ is not None
-        assert protocol.lost
-
-
-@needs(Feature.ASYNC_CODE)
-@pytest.mark.parametrize("kind", ["callback", "task", "connection_lost"])
-async def test_under_raise_an_error_in_async_code_comes_out_as_itself(
-    connect: Connecting, kind: str
-) -> None:
-    acts: dict[str, Any] = {
-        "callback": {"data_received": async_boom},
-        "task": {"data_received": lambda self: self.transport.start_soon(async_boom, self)},
-        "connection_lost": {"connection_lost": async_boom},
-    }[kind]
-    protocol = Recorder(**acts)
-    async with connect(protocol, callback_errors="raise") as peer:
-        await peer.send(b"go")
-        await peer.settle()
-        if kind == "connection_lost":
-            await peer.reset()
-        error = await peer.service.failure()
-        assert type(error) is BoomError
-        assert protocol.lost
-
-
-async def test_under_raise_an_error_in_build_protocol_comes_out_as_itself(
-    serving: Serving,
-) -> None:
-    factory = BuildsOnce(iter([None]))
-    factory.configure(callback_errors="raise")
-    async with serving(factory) as service:
-        await service.connect()
-        assert type(await service.failure()) is BoomError
-
-
-@needs(Feature.ASYNC_CODE, Feature.SERVER)
-async def test_under_raise_several_errors_at_once_come_as_one_flat_group(
-    serving: Serving,
-) -> None:
-    class Last(Recorder):
-        async def connection_lost(self, reason: Any) -> None:
-            super().connection_lost(reason)
-            raise BoomError
-
-    protocols = iter([Recorder(data_received=boom), Last(), Last()])
-    factory: Factory[Any] = Factory(lambda: next(protocols), callback_errors="raise")
-    async with serving(factory) as service:
-        peers = [await service.connect() for _ in range(3)]
-        await peers[0].send(b"go")
-        error = await service.failure()
-        assert isinstance(error, ExceptionGroup)
-        assert [type(one) for one in error.exceptions] == [BoomError] * 3
-        assert all(one.__traceback__ is not None for one in error.exceptions)
-
-
-# What is never swallowed
-
-
-@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("callback", ["connection_made", "data_received", "connection_lost"])
-async def test_an_interrupt_in_a_callback_comes_out(
-    connect: Connecting, raised: type[BaseException], callback: str
-) -> None:
-    def interrupt(_: Recorder) -> None:
-        raise raised
-
-    protocol = Recorder(**{callback: interrupt})
-    async with connect(protocol) as peer:
-        await provoke(callback, peer, protocol)
-        assert type(await peer.service.failure()) is raised
-        assert protocol.lost
-
-
-@needs(Feature.ASYNC_CODE)
-@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("kind", ["callback", "task"])
-async def test_an_interrupt_in_async_code_comes_out(
-    connect: Connecting, raised: type[BaseException], kind: str
-) -> None:
-    async def interrupt() -> None:
-        await trio.lowlevel.checkpoint()
-        raise raised
-
-    def begin(self: Recorder) -> Any:
-        if kind == "callback":
-            return interrupt()
-        return self.transport.start_soon(interrupt)
-
-    protocol = Recorder(data_received=begin)
-    async with connect(protocol) as peer:
-        await peer.send(b"go")
-        assert type(await peer.service.failure()) is raised
-        await peer.settle()
-        assert protocol.lost
-
-
-async def test_an_interrupt_in_build_protocol_comes_out(serving: Serving) -> None:
-    class Interrupts(Factory[Protocol]):
-        def build_protocol(self, peer: object) -> Protocol:
-            raise KeyboardInterrupt
-
-    async with serving(Interrupts()) as service:
-        await service.connect()
-        assert type(await service.failure()) is KeyboardInterrupt
-
-
-@needs(Feature.ASYNC_CODE)
-@pytest.mark.parametrize("callback", ["connection_made", "data_received"])
-async def test_control_c_in_the_middle_of_a_callback_comes_out(
-    connect: Connecting, callback: str
-) -> None:
-    """The library's own code is protected from it, the user's is not."""
-
-    def press(_: Recorder) -> None:
-        signal.raise_signal(signal.SIGINT)
-        raise AssertionError("interrupted before this")
-
-    protocol = Recorder(**{callback: press})
-    async with connect(protocol) as peer:
-        await provoke(callback, peer, protocol)
-        assert type(await peer.service.failure()) is KeyboardInterrupt
-        await peer.settle()
-        assert protocol.lost

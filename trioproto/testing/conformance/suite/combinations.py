@@ -21,7 +21,7 @@ from trioproto.sansio.errors import (
 )
 from trioproto.testing.conformance.features import Feature, needs
 from trioproto.testing.conformance.recorder import Recorder
-from trioproto.testing.conformance.service import Connecting, Serving
+from trioproto.testing.conformance.service import Connecting, Serving, in_turn
 
 
 async def _work_for_ever(_: Recorder) -> None:
@@ -231,8 +231,7 @@ async def test_what_an_async_callback_wrote_counts_no_more_once_it_is_sent(
         await trio.lowlevel.checkpoint()
 
     protocols = [Recorder(data_received=answer) for _ in range(4)]
-    waiting = iter(protocols)
-    factory: Factory[Any] = Factory(lambda: next(waiting), max_buffered_total=2500)
+    factory = in_turn(protocols, max_buffered_total=2500)
     async with serving(factory) as service:
         for protocol in protocols:
             peer = await service.connect()
@@ -247,8 +246,7 @@ async def test_what_an_async_callback_wrote_counts_no_more_once_it_is_sent(
 async def test_what_is_written_while_the_peer_takes_nothing_counts_too(serving: Serving) -> None:
     """So a broadcast to many that listen slowly is bounded."""
     protocols = [Recorder() for _ in range(3)]
-    waiting = iter(protocols)
-    factory: Factory[Any] = Factory(lambda: next(waiting))
+    factory = in_turn(protocols)
     async with serving(factory, small_buffers=True) as service:
         for protocol in protocols:
             await service.connect()

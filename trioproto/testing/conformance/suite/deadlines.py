@@ -9,7 +9,7 @@ from trioproto.runtime.factory import Factory
 from trioproto.sansio.errors import ConnectionDone, IdleTimeout, WriteTimeout
 from trioproto.testing.conformance.features import Feature, needs
 from trioproto.testing.conformance.recorder import Recorder
-from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving, in_turn
 
 
 @needs(Feature.HALF_CLOSE)
@@ -221,8 +221,7 @@ async def test_a_deadline_of_a_connection_that_ended_does_nothing(
     serving: Serving, autojump_clock: MockClock
 ) -> None:
     protocols = [Recorder(), Recorder()]
-    waiting = iter(protocols)
-    async with serving(Factory(lambda: next(waiting), idle_timeout=10)) as service:
+    async with serving(in_turn(protocols, idle_timeout=10)) as service:
         first = await service.connect()
         await first.pass_time(5)
         second = await service.connect()
@@ -240,8 +239,7 @@ async def test_each_connection_has_its_own_time(
     serving: Serving, autojump_clock: MockClock
 ) -> None:
     protocols = [Recorder() for _ in range(3)]
-    waiting = iter(protocols)
-    async with serving(Factory(lambda: next(waiting), idle_timeout=None)) as service:
+    async with serving(in_turn(protocols, idle_timeout=None)) as service:
         for _ in protocols:
             await service.connect()
         for protocol, seconds in zip(protocols, (30, 10, 20), strict=True):

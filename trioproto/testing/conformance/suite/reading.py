@@ -20,7 +20,7 @@ from trioproto.sansio.errors import (
 )
 from trioproto.testing.conformance.features import Feature, lacks, needs
 from trioproto.testing.conformance.recorder import Recorder, keep_open
-from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving, in_turn
 
 
 @needs(Feature.SEES_RESETS)
@@ -266,8 +266,7 @@ async def test_a_peer_that_sends_without_end_does_not_keep_others_waiting(
     serving: Serving,
 ) -> None:
     protocols = [Recorder(), Recorder(data_received=lambda self: self.transport.write(b"!"))]
-    waiting = iter(protocols)
-    async with serving(Factory(lambda: next(waiting), read_size=16)) as service:
+    async with serving(in_turn(protocols, read_size=16)) as service:
         busy = await service.connect()
         other = await service.connect()
         await busy.send(bytes(1 << 16))

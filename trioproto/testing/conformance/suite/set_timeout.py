@@ -10,7 +10,6 @@ import trio
 from trio.testing import MockClock
 
 from trioproto.framing import LineReceiver
-from trioproto.runtime.factory import Factory
 from trioproto.sansio.errors import (
     AgeTimeout,
     CallbackTimeout,
@@ -24,7 +23,7 @@ from trioproto.sansio.errors import (
 from trioproto.sansio.settings import TIMEOUT_NAMES
 from trioproto.testing.conformance.features import Feature, needs
 from trioproto.testing.conformance.recorder import Recorder
-from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, in_turn
 
 NEVER_OFF = ("receive_window", "close_timeout", "cleanup_timeout", "linger")
 OFF: dict[str, Any] = {"idle_timeout": None, "write_timeout": None, "handshake_timeout": None}
@@ -341,8 +340,7 @@ async def test_it_is_for_one_connection_alone(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
     protocols = [Recorder(), Recorder()]
-    waiting = iter(protocols)
-    factory = Factory(lambda: next(waiting), **OFF)
+    factory = in_turn(protocols, **OFF)
     async with connect(factory) as peer:
         await peer.service.connect()
         for name in TIMEOUT_NAMES:
