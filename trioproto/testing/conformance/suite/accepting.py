@@ -47,8 +47,7 @@ async def test_connections_has_an_entry_until_just_before_connection_lost(
         assert set(factory.connections) == set(protocols)
         assert protocols[0] in factory.connections
         snapshot = iter(factory.connections)
-        await first.reset()
-        await first.settle()
+        await first.crash()
         assert protocols[0] not in factory.connections
         assert set(snapshot) == set(protocols)
         assert lengths == [1, 2, 1]

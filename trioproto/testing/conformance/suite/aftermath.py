@@ -56,10 +56,8 @@ async def test_nothing_more_is_delivered_after_close(connect: Connecting) -> Non
     protocol = Recorder(eof_received=act_close)
     async with connect(protocol) as peer:
         protocol.transport.close()
-        await peer.send(b"more")
-        await peer.settle()
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say(b"more")
+        await peer.say_eof()
     assert protocol.heard == ["connection_made", "connection_lost"]
 
 
@@ -70,8 +68,7 @@ async def test_nothing_more_is_delivered_after_a_close_in_data_received(
     async with connect(protocol, read_size=4) as peer:
         await peer.send(b"fourmore")
         await peer.send(b"still more")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
     assert protocol.heard[:2] == ["connection_made", "data_received"]
     assert protocol.heard[2:] == ["connection_lost"]
 

@@ -197,8 +197,7 @@ async def test_a_reset_of_an_old_connection_is_a_loss(
     protocol = Recorder(quiesce=told_later)
     async with connect(protocol, **AGED) as peer:
         await peer.pass_time(12)
-        await peer.reset()
-        await peer.settle()
+        await peer.crash()
         protocol.transport.write(b"anyone?")
         await peer.settle()
         assert type(protocol.reason) is ConnectionLost
@@ -212,8 +211,7 @@ async def test_a_new_protocol_does_not_make_a_connection_younger(
     protocol = Recorder(data_received=lambda self: self.transport.switch_protocol(new))
     async with connect(Factory(lambda: protocol, **AGED)) as peer:
         await peer.pass_time(8)
-        await peer.send(b"x")
-        await peer.settle()
+        await peer.say(b"x")
         await peer.pass_time(1)
         assert not new.transport.closing
         await peer.pass_time(2)
@@ -259,8 +257,7 @@ async def test_a_connection_that_ended_before_has_no_age(
     async with connect(protocol, **AGED) as peer:
         await peer.pass_time(8)
         peer.service.do(lambda: end(protocol))
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         await peer.pass_time(30)
         assert "quiesce" not in protocol.heard
         assert type(protocol.reason) is not AgeTimeout

@@ -26,8 +26,7 @@ async def test_reading_stops_while_much_output_waits_and_goes_on_after(
     async with connect(protocol, small_buffers=True) as peer:
         protocol.transport.write(bytes(MORE_THAN_FITS))
         await peer.settle()
-        await peer.send(b"more")
-        await peer.settle()
+        await peer.say(b"more")
         assert protocol.received == b""
         await peer.receive_exactly(MORE_THAN_FITS)
         await peer.settle()
@@ -40,8 +39,7 @@ async def test_without_auto_pause_reading_goes_on(connect: Connecting) -> None:
     async with connect(protocol, small_buffers=True) as peer:
         protocol.transport.write(bytes(MORE_THAN_FITS))
         await peer.settle()
-        await peer.send(b"more")
-        await peer.settle()
+        await peer.say(b"more")
         assert protocol.received == b"more"
         assert "pause_writing" in protocol.heard
         await peer.receive_exactly(MORE_THAN_FITS)
@@ -68,13 +66,11 @@ async def test_the_water_marks_are_exact(connect: Connecting) -> None:
     async with connect(protocol, high_water=1000, low_water=100) as peer:
         peer.allow(0)
         protocol.transport.write(bytes(1000))
-        await peer.send(b"read ")
-        await peer.settle()
+        await peer.say(b"read ")
         assert protocol.transport.buffered == 1000
         assert protocol.heard == ["connection_made", "data_received"]
         protocol.transport.write(b"x")
-        await peer.send(b"later")
-        await peer.settle()
+        await peer.say(b"later")
         assert protocol.heard[2:] == ["pause_writing"]
         peer.allow(900)
         await peer.settle()
@@ -124,8 +120,7 @@ async def test_reading_can_be_paused_after_our_own_eof_too(connect: Connecting) 
     async with connect(protocol) as peer:
         protocol.transport.write_eof()
         protocol.transport.pause_reading()
-        await peer.send(b"data")
-        await peer.settle()
+        await peer.say(b"data")
         assert protocol.received == b""
         protocol.transport.resume_reading()
         await peer.settle()
@@ -137,16 +132,14 @@ async def test_pausing_is_a_flag_and_not_a_count(connect: Connecting) -> None:
     async with connect(protocol) as peer:
         protocol.transport.pause_reading()
         protocol.transport.pause_reading()
-        await peer.send(b"data")
-        await peer.settle()
+        await peer.say(b"data")
         assert protocol.received == b""
         protocol.transport.resume_reading()
         await peer.settle()
         assert protocol.received == b"data"
         protocol.transport.resume_reading()
         protocol.transport.pause_reading()
-        await peer.send(b"more")
-        await peer.settle()
+        await peer.say(b"more")
         assert protocol.received == b"data"
         protocol.transport.close()  # paused, a stream would not notice the peer's end
 
@@ -164,11 +157,9 @@ async def test_a_running_callback_holds_reading_whatever_the_user_resumes(
 
     protocol = Recorder(data_received=wait)
     async with connect(protocol) as peer:
-        await peer.send(b"one")
-        await peer.settle()
+        await peer.say(b"one")
         protocol.transport.resume_reading()
-        await peer.send(b"two")
-        await peer.settle()
+        await peer.say(b"two")
         assert protocol.chunks == [b"one"]
         release.set()
         await peer.settle()
@@ -280,8 +271,7 @@ async def test_a_reply_in_pieces_to_a_peer_that_does_not_read_waits_quietly(
 
     protocol = Recorder(data_received=reply)
     async with connect(protocol, small_buffers=True) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         assert not protocol.lost
         assert len(await peer.receive_exactly(MORE_THAN_FITS)) == MORE_THAN_FITS
 

@@ -27,8 +27,7 @@ async def test_eof_does_not_disturb_a_callback_and_is_delivered_after_it(
 ) -> None:
     protocol = WorksInCallback()
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         await end("eof", peer, protocol)
         await peer.pass_time(100)
         assert protocol.log == ["begun"]
@@ -45,15 +44,13 @@ async def test_close_does_not_disturb_a_callback(
 ) -> None:
     protocol = WorksInCallback()
     async with connect(protocol, close_timeout=15) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         await end("close", peer, protocol)
         await peer.pass_time(14)
         assert protocol.log == ["begun"]
         protocol.release.set()
         assert await peer.receive_all() == (b"", "eof")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert protocol.log == ["begun", "finished", "lost"]
         assert type(protocol.reason) is ConnectionDone
 
@@ -61,8 +58,7 @@ async def test_close_does_not_disturb_a_callback(
 async def test_the_flush_of_a_close_does_not_wait_for_a_callback(connect: Connecting) -> None:
     protocol = WorksInCallback()
     async with connect(protocol, small_buffers=True) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         data = bytes(MORE_THAN_FITS)
         protocol.transport.write(data)
         protocol.transport.close()
@@ -96,8 +92,7 @@ async def test_a_callback_is_cancelled_when_close_has_taken_too_long(
 ) -> None:
     protocol = WorksInCallback()
     async with connect(protocol, close_timeout=5, linger=2) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         await end("close", peer, protocol)
         await peer.pass_time(4.5)
         assert protocol.log == ["begun"]
@@ -112,8 +107,7 @@ async def test_a_callback_is_cancelled_when_close_has_taken_too_long(
 async def test_a_reset_cancels_a_callback_at_once(connect: Connecting) -> None:
     protocol = WorksInCallback()
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         await end("reset", peer, protocol)
         assert protocol.log == ["begun", "cancelled", "lost"]
         assert type(protocol.reason) is ConnectionLost
@@ -122,8 +116,7 @@ async def test_a_reset_cancels_a_callback_at_once(connect: Connecting) -> None:
 async def test_a_reset_cancels_a_callback_when_it_writes(connect: Connecting) -> None:
     protocol = WorksInCallback()
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         await end("reset", peer, protocol)
         protocol.transport.write(b"anyone?")
         await peer.settle()
@@ -137,8 +130,7 @@ async def test_a_hard_end_cancels_a_callback(
 ) -> None:
     protocol = WorksInCallback()
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         await end(ending, peer, protocol)
         if ending == "drain":
             await peer.pass_time(2)
@@ -156,8 +148,7 @@ async def test_an_abort_by_the_callback_itself_cancels_it(connect: Connecting) -
 
     protocol = Aborts()
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         assert protocol.log == ["begun", "cancelled", "lost"]
         assert type(protocol.reason) is ConnectionAborted
 
@@ -165,8 +156,7 @@ async def test_an_abort_by_the_callback_itself_cancels_it(connect: Connecting) -
 async def test_a_timeout_cancels_a_callback(connect: Connecting, autojump_clock: MockClock) -> None:
     protocol = WorksInCallback()
     async with connect(protocol, small_buffers=True, write_timeout=5) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         protocol.transport.write(bytes(MORE_THAN_FITS))
         await peer.pass_time(4)
         assert protocol.log == ["begun"]
@@ -189,7 +179,6 @@ async def test_a_callback_that_catches_its_cancellation_cannot_swallow_it(
 
     protocol = Stubborn()
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         await end("abort", peer, protocol)
         assert protocol.log == ["begun", "cancelled", "lost"]

@@ -62,8 +62,7 @@ async def test_an_error_in_connection_lost_is_logged_once(
 ) -> None:
     protocol = Recorder(connection_lost=boom)
     async with connect(protocol) as peer:
-        await peer.reset()
-        await peer.settle()
+        await peer.crash()
         assert protocol.heard == ["connection_made", "connection_lost"]
     assert isinstance(only_error(logged_errors).exc_info[1], BoomError)  # type: ignore[index]
 
@@ -74,8 +73,7 @@ async def test_an_error_in_an_async_connection_lost_is_logged_once(
 ) -> None:
     protocol = Recorder(connection_lost=async_boom)
     async with connect(protocol) as peer:
-        await peer.reset()
-        await peer.settle()
+        await peer.crash()
         assert protocol.heard == ["connection_made", "connection_lost"]
     assert isinstance(only_error(logged_errors).exc_info[1], BoomError)  # type: ignore[index]
 
@@ -112,8 +110,7 @@ async def test_an_error_in_a_task_cancels_the_running_callback_and_other_tasks(
 
     protocol = Recorder(data_received=begin)
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         assert sorted(cancelled) == ["callback", "task"]
         assert_reported(logged_errors, protocol, "async_boom")
 
@@ -197,12 +194,10 @@ async def test_an_error_in_a_task_that_was_cancelled_by_a_close_is_an_error_too(
 
     protocol = Recorder(data_received=lambda self: self.transport.start_soon(fail_at_last))
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         protocol.transport.close()
         await peer.settle()
-        await peer.aclose()
-        await peer.settle()
+        await peer.leave()
         assert_reported(logged_errors, protocol, "fail_at_last")
 
 
@@ -212,8 +207,7 @@ async def test_a_callback_that_returns_anything_else_is_a_type_error(
 ) -> None:
     protocol = Recorder(data_received=lambda _: result)
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         assert isinstance(protocol.reason, CallbackError)
         assert isinstance(protocol.reason.__cause__, TypeError)
 
@@ -236,8 +230,7 @@ async def test_the_same_error_is_logged_with_at_most_ten_tracebacks_a_minute(
     async with serving(Factory(lambda: Recorder(data_received=boom))) as service:
         for _ in range(30):
             peer = await service.connect()
-            await peer.send(b"go")
-            await peer.settle()
+            await peer.say(b"go")
     assert sum(bool(record.exc_info) for record in logged_errors) == 10
 
 
@@ -248,8 +241,7 @@ async def test_errors_that_were_not_logged_are_counted(
     async with serving(Factory(lambda: Recorder(data_received=boom))) as service:
         for _ in range(37):
             peer = await service.connect()
-            await peer.send(b"go")
-            await peer.settle()
+            await peer.say(b"go")
     counted = [record.getMessage() for record in logged_errors if not record.exc_info]
     assert len(counted) == 1
     assert "27" in counted[0]
@@ -266,8 +258,7 @@ async def test_other_errors_are_logged_beside_one_that_repeats(
     async with serving(Factory(lambda: Recorder(data_received=next(acts)))) as service:
         for _ in range(16):
             peer = await service.connect()
-            await peer.send(b"go")
-            await peer.settle()
+            await peer.say(b"go")
     tracebacks = [record.exc_info[0] for record in logged_errors if record.exc_info]
     assert tracebacks[-1] is ZeroDivisionError
 
@@ -281,10 +272,8 @@ async def test_what_a_peer_does_is_never_logged_as_an_error(
     async with serving(Factory(Recorder)) as service:
         for _ in range(3):
             peer = await service.connect()
-            await peer.send(garbage)
-            await peer.settle()
-            await peer.reset()
-            await peer.settle()
+            await peer.say(garbage)
+            await peer.crash()
     assert all(record.levelno < logging.ERROR for record in caplog.records)
     assert "\x1b" not in caplog.text
     assert "\x00" not in caplog.text

@@ -25,8 +25,7 @@ async def test_close_flushes_what_waits_and_ends_with_eof(connect: Connecting) -
         received, ending = await peer.receive_all()
         check_same(received, data)
         assert ending == "eof"
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert type(protocol.reason) is ConnectionDone
 
 
@@ -50,12 +49,10 @@ async def test_a_reply_is_not_destroyed_by_input_that_was_never_read(connect: Co
 
     protocol = Recorder(data_received=reply_and_close)
     async with connect(protocol, read_size=1000) as peer:
-        await peer.send(bytes(100_000))
-        await peer.settle()
+        await peer.say(bytes(100_000))
         data, ending = await peer.receive_all()
         assert (len(data), ending) == (MORE_THAN_FITS, "eof")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert len(protocol.received) in (1000, 16384)  # one read, or one record of TLS
         assert type(protocol.reason) is ConnectionDone
 
@@ -175,8 +172,7 @@ async def test_nothing_is_left_in_the_run_of_a_connection_that_closed(
         open_tasks = tasks(root)
         protocol.transport.close()
         await peer.receive_all()
-        await peer.aclose()
-        await peer.settle()
+        await peer.leave()
         assert protocol.lost
         assert tasks(root) < open_tasks
 
@@ -185,13 +181,11 @@ async def test_a_paused_connection_still_discards_while_it_closes(connect: Conne
     protocol = Recorder()
     async with connect(protocol) as peer:
         protocol.transport.pause_reading()
-        await peer.send(bytes(100_000))
-        await peer.settle()
+        await peer.say(bytes(100_000))
         protocol.transport.write(bytes(MORE_THAN_FITS))
         protocol.transport.close()
         data, ending = await peer.receive_all()
         assert (len(data), ending) == (MORE_THAN_FITS, "eof")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert protocol.received == b""
         assert type(protocol.reason) is ConnectionDone

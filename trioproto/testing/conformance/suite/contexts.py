@@ -47,8 +47,7 @@ async def test_context_variables_are_the_connections(serving: Serving) -> None:
     async with serving(in_turn(protocols)) as service:
         peers = [await service.connect() for _ in protocols]
         for peer in peers:
-            await peer.send(b"x")
-            await peer.settle()
+            await peer.say(b"x")
         for peer in peers:
             await peer.send_eof()
         await service.settle()
@@ -72,8 +71,7 @@ async def test_context_variables_are_the_same_in_async_callbacks_and_tasks(
         await note(self)
 
     async with connect(Remembers("mine", data_received=begin)) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
     assert seen == ["mine", "mine"]
 
 

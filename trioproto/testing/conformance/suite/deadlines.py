@@ -107,8 +107,7 @@ async def test_timed_out_may_decide_to_go_on_and_is_asked_again(
         await peer.pass_time(35)
         assert protocol.heard == ["connection_made"] + ["timed_out"] * 3
         assert await peer.receive_exactly(12) == b"ping" * 3
-        await peer.send(b"pong")
-        await peer.settle()
+        await peer.say(b"pong")
         assert protocol.received == b"pong"
 
 
@@ -225,8 +224,7 @@ async def test_a_deadline_of_a_connection_that_ended_does_nothing(
         first = await service.connect()
         await first.pass_time(5)
         second = await service.connect()
-        await first.send_eof()
-        await first.settle()
+        await first.say_eof()
         assert type(protocols[0].reason) is ConnectionDone
         await second.pass_time(9)
         assert "timed_out" not in protocols[0].heard

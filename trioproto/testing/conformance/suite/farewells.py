@@ -22,8 +22,7 @@ async def test_an_async_connection_lost_finishes_after_every_ending(
     async with connect(protocol, cleanup_timeout=2, linger=1) as peer:
         await end(ending, peer, protocol)
         if ending in ("close", "timeout", "drain"):
-            await peer.aclose()  # these linger for the peer's EOF
-            await peer.settle()
+            await peer.leave()  # these linger for the peer's EOF
         assert protocol.log == ["lost", "begun"]
         assert type(protocol.reason) is REASONS[ending]
         await peer.pass_time(1)
@@ -41,8 +40,7 @@ async def test_an_async_connection_lost_has_its_time_after_every_ending(
     async with connect(protocol, cleanup_timeout=2, linger=1) as peer:
         await end(ending, peer, protocol)
         if ending in ("close", "timeout", "drain"):
-            await peer.aclose()
-            await peer.settle()
+            await peer.leave()
         assert protocol.log == ["lost", "begun"]
         await peer.pass_time(2.5)
         assert protocol.log == ["lost", "begun", "cancelled"]

@@ -52,8 +52,7 @@ async def test_after_the_first_byte_only_the_idle_time_counts(
     protocol = Recorder()
     async with connect(protocol, first_byte_timeout=2, idle_timeout=100) as peer:
         await peer.pass_time(1)
-        await peer.send(b"x")
-        await peer.settle()
+        await peer.say(b"x")
         await peer.pass_time(99)
         assert not protocol.transport.closing
         await peer.pass_time(2)

@@ -23,8 +23,7 @@ async def test_eof_is_reported_and_closes_by_default(connect: Connecting) -> Non
 async def test_a_connection_kept_open_after_eof_goes_on_writing(connect: Connecting) -> None:
     protocol = Recorder(eof_received=keep_open)
     async with connect(protocol) as peer:
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert protocol.heard == ["connection_made", "eof_received"]
         assert not protocol.transport.closing
         protocol.transport.write(b"still here")
@@ -42,8 +41,7 @@ async def test_a_connection_kept_open_closes_once_both_sides_have_ended(
 ) -> None:
     protocol = Recorder(eof_received=keep_open)
     async with connect(protocol) as peer:
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         protocol.transport.write(b"bye")
         protocol.transport.write_eof()
         assert await peer.receive_all() == (b"bye", "eof")
@@ -60,14 +58,11 @@ async def test_write_eof_lets_us_go_on_reading(connect: Connecting) -> None:
         protocol.transport.write_eof()
         protocol.transport.write(b"late")
         assert await peer.receive_until_eof() == b"all"
-        await peer.send(b"one")
-        await peer.settle()
-        await peer.send(b"two")
-        await peer.settle()
+        await peer.say(b"one")
+        await peer.say(b"two")
         assert protocol.received == b"onetwo"
         assert not protocol.lost
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert type(protocol.reason) is ConnectionDone
 
 
@@ -82,8 +77,7 @@ async def test_write_eof_is_idempotent_and_harmless_on_a_closed_connection(
         protocol.transport.close()
         protocol.transport.write_eof()
         assert await peer.receive_all() == (b"", "eof")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert type(protocol.reason) is ConnectionDone
 
 
@@ -97,8 +91,7 @@ async def test_write_eof_waits_for_what_was_written(connect: Connecting) -> None
         received, ending = await peer.receive_all()
         check_same(received, data)
         assert ending == "eof"
-        await peer.send(b"and back")
-        await peer.settle()
+        await peer.say(b"and back")
         assert protocol.received == b"and back"
 
 

@@ -15,11 +15,9 @@ async def test_callbacks_come_in_order(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:
         assert protocol.heard == ["connection_made"]
-        await peer.send(b"one")
-        await peer.settle()
+        await peer.say(b"one")
         await peer.send(b"two")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert await peer.receive_all() == (b"", "eof")
         await peer.settle()
     assert protocol.heard == [
@@ -63,8 +61,7 @@ async def test_a_protocol_may_end_another_connection_in_any_callback(
         await victim_peer.settle()
         _, how = await victim_peer.receive_all()
         assert how == {"close": "eof", "abort": "reset"}[ending]
-        await victim_peer.aclose()
-        await victim_peer.settle()
+        await victim_peer.leave()
         assert victim.lost
     victim.check()
     actor.check()

@@ -18,12 +18,9 @@ async def test_input_during_the_linger_does_not_destroy_the_reply(connect: Conne
 
     protocol = Recorder(data_received=reply_and_close)
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
-        await peer.send(bytes(10_000))
-        await peer.settle()
-        await peer.send(bytes(10_000))
-        await peer.settle()
+        await peer.say(b"go")
+        await peer.say(bytes(10_000))
+        await peer.say(bytes(10_000))
         assert await peer.receive_all() == (b"reply", "eof")
         assert not protocol.lost
 
@@ -51,8 +48,7 @@ async def test_the_peers_eof_ends_the_linger(
         protocol.transport.close()
         await peer.pass_time(1)
         assert not protocol.lost
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert type(protocol.reason) is ConnectionDone
 
 
@@ -62,8 +58,7 @@ async def test_a_reset_during_the_linger_ends_a_close_that_is_clean(connect: Con
         protocol.transport.write(b"reply")
         protocol.transport.close()
         assert await peer.receive_all() == (b"reply", "eof")
-        await peer.reset()
-        await peer.settle()
+        await peer.crash()
         assert type(protocol.reason) is ConnectionDone
 
 

@@ -70,8 +70,7 @@ async def test_callbacks_never_nest(
         if act != "abort":
             with suppress(OSError, trio.BrokenResourceError):  # it has closed meanwhile
                 for _ in range(3):
-                    await peer.send(b"go")
-                    await peer.settle()
+                    await peer.say(b"go")
                 await peer.send_eof()
         await peer.pass_time(100)
     assert protocol.heard[0] == "connection_made"
@@ -209,8 +208,7 @@ async def test_an_async_eof_received_may_keep_the_connection_open(connect: Conne
 
     protocol = Recorder(eof_received=keep_open)
     async with connect(protocol) as peer:
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         protocol.transport.write(b"still here")
         assert await peer.receive_exactly(10) == b"still here"
         protocol.transport.close()
@@ -270,8 +268,7 @@ async def test_two_protocols_that_answer_each_other_do_not_nest(serving: Serving
     async with serving(factory, small_buffers=True) as service:
         first = await service.connect()
         await service.connect()
-        await first.send(b"go")
-        await first.settle()
+        await first.say(b"go")
         assert "pause_writing" in pair[1].heard
         assert "pause_writing" in pair[0].heard
 

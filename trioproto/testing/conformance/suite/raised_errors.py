@@ -43,8 +43,7 @@ async def test_under_raise_an_error_in_async_code_comes_out_as_itself(
     }[kind]
     protocol = Recorder(**acts)
     async with connect(protocol, callback_errors="raise") as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         if kind == "connection_lost":
             await peer.reset()
         error = await peer.service.failure()

@@ -78,8 +78,7 @@ async def test_what_waits_at_close_is_sent_at_the_rate(
             await peer.pass_time(1)
             received += len(await peer.received_so_far())
         assert received == 10 * RATE
-        await peer.aclose()
-        await peer.settle()
+        await peer.leave()
         assert type(protocol.reason) is ConnectionDone
 
 
@@ -129,8 +128,7 @@ async def test_a_drain_delivers_what_the_kernel_has_whatever_the_rate(
 ) -> None:
     protocol = Recorder()
     async with connect(protocol, receive_rate=1) as peer:
-        await peer.send(b"a whole request")
-        await peer.settle()
+        await peer.say(b"a whole request")
         assert protocol.received == b"a"
         await peer.service.start_drain()
         await peer.settle()
@@ -143,8 +141,7 @@ async def test_the_reply_to_an_accepted_request_is_sent_at_the_rate_in_a_drain(
 ) -> None:
     protocol = Recorder(data_received=lambda self: self.transport.write(bytes(4 * RATE)))
     async with connect(protocol, send_rate=RATE) as peer:
-        await peer.send(b"request")
-        await peer.settle()
+        await peer.say(b"request")
         await peer.service.start_drain(grace=15)
         await peer.pass_time(1)
         received = len(await peer.received_so_far())

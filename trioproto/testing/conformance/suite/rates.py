@@ -106,8 +106,7 @@ async def test_a_half_closed_connection_keeps_to_its_rate(
 ) -> None:
     protocol = Recorder(eof_received=keep_open)
     async with connect(protocol, send_rate=RATE) as peer:
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         transport: Transport = protocol.transport
         transport.write(bytes(4 * RATE))
         if transport.can_write_eof:

@@ -33,8 +33,7 @@ from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting
 async def test_the_peers_eof(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert type(protocol.reason) is ConnectionDone
 
 
@@ -43,16 +42,14 @@ async def test_our_own_clean_close(connect: Connecting) -> None:
     async with connect(protocol) as peer:
         protocol.transport.close()
         await peer.receive_all()
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert type(protocol.reason) is ConnectionDone
 
 
 async def test_a_broken_connection(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:
-        await peer.reset()
-        await peer.settle()
+        await peer.crash()
         assert type(protocol.reason) is ConnectionLost
         assert isinstance(protocol.reason.__cause__, OSError | trio.BrokenResourceError)
 
@@ -113,8 +110,7 @@ async def test_a_frame_that_is_too_long(connect: Connecting) -> None:
     async with connect(Lines()) as peer:
         await peer.send(b"x" * 20_000)
         assert await peer.receive_all() == (b"", "eof")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
     (reason,) = reasons
     assert isinstance(reason, FrameTooLong)
     assert reason.limit == 16384
@@ -126,8 +122,7 @@ async def test_a_drain(connect: Connecting) -> None:
     async with connect(protocol) as peer:
         await peer.service.start_drain()
         assert await peer.receive_all() == (b"", "eof")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert type(protocol.reason) is ServerDraining
 
 
@@ -165,8 +160,7 @@ async def test_a_reason_of_ones_own(connect: Connecting, ending: str) -> None:
         async with connect(protocol) as peer:
             getattr(protocol.transport, ending)(mine)
             await peer.receive_all()
-            await peer.aclose()
-            await peer.settle()
+            await peer.leave()
             assert protocol.reason is mine
 
 
@@ -177,8 +171,7 @@ async def test_a_second_close_does_not_change_the_reason(connect: Connecting) ->
         protocol.transport.close(mine)
         protocol.transport.close(ConnectionClosed("later"))
         await peer.receive_all()
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert protocol.reason is mine
 
 
@@ -188,10 +181,8 @@ async def test_a_second_close_does_not_change_the_reason(connect: Connecting) ->
 async def test_a_reset_is_reported_as_a_loss_with_its_cause(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:
-        await peer.send(b"half a mess")
-        await peer.settle()
-        await peer.reset()
-        await peer.settle()
+        await peer.say(b"half a mess")
+        await peer.crash()
         assert protocol.received == b"half a mess"
         assert type(protocol.reason) is ConnectionLost
         assert protocol.reason.__cause__ is not None
@@ -202,8 +193,7 @@ async def test_a_reset_is_reported_as_a_loss_with_its_cause(connect: Connecting)
 async def test_a_loss_keeps_its_errno(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:
-        await peer.reset()
-        await peer.settle()
+        await peer.crash()
         assert error_number(protocol.reason) == errno.ECONNRESET
 
 
@@ -219,8 +209,7 @@ async def test_a_reset_while_output_waits_is_a_loss(connect: Connecting) -> None
     async with connect(protocol, small_buffers=True) as peer:
         protocol.transport.write(bytes(MORE_THAN_FITS))
         await peer.settle()
-        await peer.reset()
-        await peer.settle()
+        await peer.crash()
         assert type(protocol.reason) is ConnectionLost
 
 
@@ -252,7 +241,6 @@ async def test_wait_closed_in_a_task_elsewhere_sees_each_end(connect: Connecting
             await peer.settle()
             getattr(protocol.transport, ending)()
             await peer.receive_all()
-            await peer.aclose()
-            await peer.settle()
+            await peer.leave()
             assert seen == [protocol.reason]
             assert type(protocol.reason) is expected

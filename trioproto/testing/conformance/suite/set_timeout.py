@@ -38,8 +38,7 @@ async def test_after_the_end_it_has_no_effect(
 
     protocol = Recorder(connection_lost=set_again)
     async with connect(protocol) as peer:
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert protocol.lost
         reason = protocol.transport.reason
         protocol.transport.set_timeout(1, name)
@@ -87,13 +86,11 @@ async def unread(peer: Any) -> None:
 
 
 async def begins(peer: Any) -> None:
-    await peer.send(b"x")
-    await peer.settle()
+    await peer.say(b"x")
     for _ in range(20):
         await peer.pass_time(1)
         if not peer.protocol.transport.closing:
-            await peer.send(b"x")
-            await peer.settle()
+            await peer.say(b"x")
 
 
 DEADLINES: list[tuple[str, Callable[[Any], Any], type[ConnectionClosed]]] = [

@@ -29,8 +29,7 @@ async def test_addresses_are_those_of_the_socket_and_last_for_ever(serving: Serv
         peer = await service.connect()
         here, there = peer.address, peer.server_address
         assert (protocol.transport.peer, protocol.transport.local) == (here, there)
-        await peer.reset()
-        await peer.settle()
+        await peer.crash()
         assert protocol.lost
         assert built_for == at_loss == [here]
         assert (protocol.transport.peer, protocol.transport.local) == (here, there)

@@ -61,8 +61,7 @@ async def test_send_streams_in_order_with_little_waiting(
 ) -> None:
     protocol = Streams(40, in_task=in_task)
     async with connect(protocol, small_buffers=True) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         assert protocol.sent <= 4
         data = await peer.receive_exactly(40 * CHUNK)
         assert data == b"".join(bytes([number]) * CHUNK for number in range(40))
@@ -81,8 +80,7 @@ async def test_send_returns_at_once_while_little_waits(connect: Connecting) -> N
         done.append("sent")
 
     async with connect(Recorder(data_received=reply), small_buffers=True) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         assert done == ["sent"]
         assert await peer.receive_exactly(5) == b"small"
 
@@ -144,8 +142,7 @@ async def test_send_on_a_closed_connection_raises_its_reason(connect: Connecting
         with pytest.raises(ConnectionDone):
             await protocol.transport.send(b"late")
         await peer.receive_all()
-        await peer.aclose()
-        await peer.settle()
+        await peer.leave()
         assert protocol.lost
         with pytest.raises(ConnectionDone):
             await protocol.transport.send(b"late")
@@ -168,8 +165,7 @@ async def test_the_reason_that_send_raises_in_a_callback_is_no_error(connect: Co
     async with connect(protocol) as peer:
         await peer.send(b"go")
         assert await peer.receive_all() == (b"", "eof")
-        await peer.aclose()
-        await peer.settle()
+        await peer.leave()
         assert type(protocol.reason) is ConnectionDone
 
 

@@ -20,8 +20,7 @@ async def test_a_second_switch_before_the_first_is_an_error(connect: Connecting)
                 self.transport.switch_protocol(Recorder())
 
     async with connect(Hasty(new)) as peer:
-        await peer.send(b"go\r\nx")
-        await peer.settle()
+        await peer.say(b"go\r\nx")
         assert new.received == b"x"
 
 
@@ -47,10 +46,8 @@ async def test_two_connections_cannot_switch_to_the_same_protocol(connect: Conne
 
     first, second = Greedy(new), Greedy(new)
     async with connect(first) as peer, connect(second) as other:
-        await peer.send(b"go\r\n")
-        await peer.settle()
-        await other.send(b"go\r\n")
-        await other.settle()
+        await peer.say(b"go\r\n")
+        await other.say(b"go\r\n")
         assert len(refused) == 1
         assert "in use" in refused[0]
 
@@ -65,10 +62,8 @@ async def test_on_a_closing_connection_nothing_is_switched(connect: Connecting) 
 
     old = Closing(new)
     async with connect(old) as peer:
-        await peer.send(b"go\r\nx")
-        await peer.settle()
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say(b"go\r\nx")
+        await peer.say_eof()
         assert new.heard == []
         assert old.heard[-1] is ConnectionDone
 
@@ -83,8 +78,7 @@ async def test_a_connection_that_ends_first_is_the_old_protocols(connect: Connec
 
     old = Leaving(new)
     async with connect(old) as peer:
-        await peer.send(b"go\r\nx")
-        await peer.settle()
+        await peer.say(b"go\r\nx")
         assert old.heard == ["made", b"go", ConnectionAborted]
         assert new.heard == []
 
@@ -93,8 +87,7 @@ async def test_a_connection_that_ends_first_is_the_old_protocols(connect: Connec
 async def test_a_receiver_that_cannot_be_made_ends_the_connection(connect: Connecting) -> None:
     new = Refusing()
     async with connect(Preamble(new)) as peer:
-        await peer.send(b"go\r\n")
-        await peer.settle()
+        await peer.say(b"go\r\n")
         assert new.heard == []
         assert new.transport.closing
 
@@ -105,8 +98,7 @@ async def test_when_the_new_one_cannot_be_attached_the_old_one_hears_of_the_end(
 ) -> None:
     old = Preamble(Refusing())
     async with connect(old) as peer:
-        await peer.send(b"go\r\n")
-        await peer.settle()
+        await peer.say(b"go\r\n")
         assert old.heard == ["made", b"go", CallbackError]
 
 
@@ -120,8 +112,7 @@ async def test_a_receiver_that_fails_to_hand_over_ends_this_connection_only(
 ) -> None:
     old = WithFaultyRest(Recorder())
     async with connect(old) as peer:
-        await peer.send(b"go\r\n")
-        await peer.settle()
+        await peer.say(b"go\r\n")
         assert old.heard == ["made", b"go", CallbackError]
         assert old.new.heard == []  # type: ignore[attr-defined]
     assert len(logged_errors) == 1

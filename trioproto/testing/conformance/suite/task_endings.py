@@ -20,13 +20,11 @@ async def test_every_ending_cancels_a_task_before_connection_lost(
 ) -> None:
     protocol = WorksInTask()
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         assert protocol.log == ["begun"]
         await end(ending, peer, protocol)
         assert protocol.log[:2] == ["begun", "cancelled"]
-        await peer.aclose()
-        await peer.settle()
+        await peer.leave()
         assert protocol.log == ["begun", "cancelled", "lost"]
         assert type(protocol.reason) is REASONS[ending]
 
@@ -34,8 +32,7 @@ async def test_every_ending_cancels_a_task_before_connection_lost(
 async def test_close_cancels_a_task_although_output_waits(connect: Connecting) -> None:
     protocol = WorksInTask()
     async with connect(protocol, small_buffers=True) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         protocol.transport.write(bytes(MORE_THAN_FITS))
         protocol.transport.close()
         await peer.settle()
@@ -48,8 +45,7 @@ async def test_an_eof_that_is_kept_open_does_not_disturb_a_task(connect: Connect
     protocol = WorksInTask(eof_received=lambda _: True)
     async with connect(protocol) as peer:
         await peer.send(b"go")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert protocol.log == ["begun"]
         protocol.release.set()
         await peer.settle()
@@ -61,10 +57,8 @@ async def test_an_eof_that_is_kept_open_does_not_disturb_a_task(connect: Connect
 async def test_a_task_is_not_disturbed_by_a_callback_that_returns(connect: Connecting) -> None:
     protocol = WorksInTask()
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
+        await peer.say(b"go")
         protocol.release.set()
         await peer.settle()
         assert protocol.log == ["begun", "begun", "finished", "finished"]
@@ -79,11 +73,9 @@ async def test_start_soon_on_a_closing_connection_starts_nothing(connect: Connec
 
     protocol = Works(data_received=close_and_start)
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         protocol.transport.start_soon(protocol.work)
-        await peer.aclose()
-        await peer.settle()
+        await peer.leave()
         protocol.transport.start_soon(protocol.work)
         await peer.settle()
     assert protocol.log == ["lost"]
@@ -92,8 +84,7 @@ async def test_start_soon_on_a_closing_connection_starts_nothing(connect: Connec
 async def test_start_soon_in_connection_lost_starts_nothing(connect: Connecting) -> None:
     protocol = Works(connection_lost=lambda self: self.transport.start_soon(self.work))
     async with connect(protocol) as peer:
-        await peer.reset()
-        await peer.settle()
+        await peer.crash()
     assert protocol.log == ["lost"]
 
 
@@ -111,6 +102,5 @@ async def test_a_task_may_close_its_own_connection(connect: Connecting) -> None:
     protocol = Says()
     async with connect(protocol) as peer:
         assert await peer.receive_all() == (b"bye", "eof")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert type(protocol.reason) is ConnectionDone

@@ -55,10 +55,8 @@ async def test_a_reset_is_noticed_at_once_while_reading_waits(
 ) -> None:
     protocol = Recorder()
     async with connect(protocol, receive_rate=1) as peer:
-        await peer.send(b"unread")
-        await peer.settle()
-        await peer.reset()
-        await peer.settle()
+        await peer.say(b"unread")
+        await peer.crash()
         assert type(protocol.reason) is ConnectionLost
 
 
