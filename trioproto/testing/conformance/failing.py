@@ -34,21 +34,20 @@ async def eager_async_boom(_: Recorder) -> None:
     raise BoomError("before its first await")
 
 
-def only_error(logged: Log) -> logging.LogRecord:
-    """Return what was logged, once and with a traceback."""
+def only_error(logged: Log) -> BaseException | None:
+    """Return what was logged, once and with its traceback."""
     (record,) = logged
     assert record.exc_info
-    return record
+    return record.exc_info[1]
 
 
 def assert_reported(logged: Log, protocol: Recorder, callback: str) -> None:
     """Logged once, with the traceback and the peer's address; the reason says as much."""
-    record = only_error(logged)
-    assert record.exc_info
-    assert isinstance(record.exc_info[1], BoomError)
-    assert str(protocol.transport.peer) in record.getMessage()
+    error = only_error(logged)
+    assert isinstance(error, BoomError)
+    assert str(protocol.transport.peer) in logged[0].getMessage()
     assert isinstance(protocol.reason, CallbackError)
-    assert protocol.reason.__cause__ is record.exc_info[1]
+    assert protocol.reason.__cause__ is error
     assert callback in protocol.reason.callback
 
 

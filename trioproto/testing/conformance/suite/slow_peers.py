@@ -28,7 +28,6 @@ MEASURED: dict[str, Any] = {
     "receive_window": WINDOW,
     "idle_timeout": None,
 }
-ENCRYPTED = ("tls_memory", "tls")
 
 
 class Lines(LineReceiver):
