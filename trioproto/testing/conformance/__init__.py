@@ -16,7 +16,10 @@ import pytest
 
 # They assert for others: what was there instead is shown only if pytest has rewritten them.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{part}" for part in ("logged", "peer", "provoking", "recorder", "suite"))
+    *(
+        f"{__name__}.{part}"
+        for part in ("failing", "logged", "peer", "provoking", "recorder", "suite")
+    )
 )
 
 from trioproto.testing.conformance.features import Feature  # noqa: E402

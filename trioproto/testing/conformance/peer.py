@@ -83,6 +83,26 @@ class Peer(ABC):
 
     # What tests use besides
 
+    async def say(self, data: bytes) -> None:
+        """Send this, and let happen what follows from it."""
+        await self.send(data)
+        await self.settle()
+
+    async def say_eof(self) -> None:
+        """End our side, and let happen what follows from it."""
+        await self.send_eof()
+        await self.settle()
+
+    async def crash(self) -> None:
+        """Reset the connection, and let happen what follows from it."""
+        await self.reset()
+        await self.settle()
+
+    async def leave(self) -> None:
+        """End both sides, and let happen what follows from it."""
+        await self.aclose()
+        await self.settle()
+
     async def receive_exactly(self, count: int) -> bytes:
         """Wait for as many bytes, which must not be followed by others yet."""
         received = bytearray()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import trio
 import trio.testing
@@ -15,6 +15,8 @@ from trioproto.sansio.protocol import Protocol
 from trioproto.testing.conformance.features import Feature
 from trioproto.testing.conformance.peer import Peer
 from trioproto.testing.conformance.recorder import Recorder
+
+AnyProtocol = TypeVar("AnyProtocol", bound=Protocol)
 
 SMALL = 4096
 """Bytes that a peer which does not read leaves room for, roughly, with small buffers."""
@@ -138,6 +140,11 @@ class Service(ABC):
 
 Serving = Callable[..., AbstractAsyncContextManager[Service]]
 Connecting = Callable[..., AbstractAsyncContextManager[Peer]]
+
+
+def in_turn(protocols: Iterable[AnyProtocol], **settings: Any) -> Factory[AnyProtocol]:
+    """Make a factory that builds each of these protocols, in this order."""
+    return Factory(iter(protocols).__next__, **settings)
 
 
 @asynccontextmanager

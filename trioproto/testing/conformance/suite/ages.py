@@ -14,7 +14,7 @@ from trioproto.runtime.factory import Factory
 from trioproto.sansio.errors import AgeTimeout, ConnectionLost, ServerDraining, WriteTimeout
 from trioproto.testing.conformance.features import Feature, needs
 from trioproto.testing.conformance.recorder import Recorder
-from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving, in_turn
 
 AGED: dict[str, Any] = {"max_age": 10, "drain_grace": 20, "idle_timeout": None}
 
@@ -197,8 +197,7 @@ async def test_a_reset_of_an_old_connection_is_a_loss(
     protocol = Recorder(quiesce=told_later)
     async with connect(protocol, **AGED) as peer:
         await peer.pass_time(12)
-        await peer.reset()
-        await peer.settle()
+        await peer.crash()
         protocol.transport.write(b"anyone?")
         await peer.settle()
         assert type(protocol.reason) is ConnectionLost
@@ -212,8 +211,7 @@ async def test_a_new_protocol_does_not_make_a_connection_younger(
     protocol = Recorder(data_received=lambda self: self.transport.switch_protocol(new))
     async with connect(Factory(lambda: protocol, **AGED)) as peer:
         await peer.pass_time(8)
-        await peer.send(b"x")
-        await peer.settle()
+        await peer.say(b"x")
         await peer.pass_time(1)
         assert not new.transport.closing
         await peer.pass_time(2)
@@ -259,8 +257,7 @@ async def test_a_connection_that_ended_before_has_no_age(
     async with connect(protocol, **AGED) as peer:
         await peer.pass_time(8)
         peer.service.do(lambda: end(protocol))
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         await peer.pass_time(30)
         assert "quiesce" not in protocol.heard
         assert type(protocol.reason) is not AgeTimeout
@@ -270,8 +267,7 @@ async def test_a_new_age_is_that_of_new_connections(
     serving: Serving, autojump_clock: MockClock
 ) -> None:
     protocols = [Recorder(), Recorder()]
-    waiting = iter(protocols)
-    factory = Factory(lambda: next(waiting), idle_timeout=None)
+    factory = in_turn(protocols, idle_timeout=None)
     async with serving(factory) as service:
         await service.connect()
         factory.configure(max_age=10)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import trio
 from trio.testing import MockClock
 
@@ -12,7 +10,7 @@ from trioproto.sansio.errors import OutboundOverflow
 from trioproto.sansio.protocol import Protocol
 from trioproto.testing.conformance.features import Feature, needs
 from trioproto.testing.conformance.recorder import Recorder
-from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving, in_turn
 
 RECORDS = 1024  # bytes that TLS puts around what it has passed on already, at most
 
@@ -28,8 +26,7 @@ async def test_reading_stops_while_much_output_waits_and_goes_on_after(
     async with connect(protocol, small_buffers=True) as peer:
         protocol.transport.write(bytes(MORE_THAN_FITS))
         await peer.settle()
-        await peer.send(b"more")
-        await peer.settle()
+        await peer.say(b"more")
         assert protocol.received == b""
         await peer.receive_exactly(MORE_THAN_FITS)
         await peer.settle()
@@ -42,8 +39,7 @@ async def test_without_auto_pause_reading_goes_on(connect: Connecting) -> None:
     async with connect(protocol, small_buffers=True) as peer:
         protocol.transport.write(bytes(MORE_THAN_FITS))
         await peer.settle()
-        await peer.send(b"more")
-        await peer.settle()
+        await peer.say(b"more")
         assert protocol.received == b"more"
         assert "pause_writing" in protocol.heard
         await peer.receive_exactly(MORE_THAN_FITS)
@@ -70,13 +66,11 @@ async def test_the_water_marks_are_exact(connect: Connecting) -> None:
     async with connect(protocol, high_water=1000, low_water=100) as peer:
         peer.allow(0)
         protocol.transport.write(bytes(1000))
-        await peer.send(b"read ")
-        await peer.settle()
+        await peer.say(b"read ")
         assert protocol.transport.buffered == 1000
         assert protocol.heard == ["connection_made", "data_received"]
         protocol.transport.write(b"x")
-        await peer.send(b"later")
-        await peer.settle()
+        await peer.say(b"later")
         assert protocol.heard[2:] == ["pause_writing"]
         peer.allow(900)
         await peer.settle()
@@ -126,8 +120,7 @@ async def test_reading_can_be_paused_after_our_own_eof_too(connect: Connecting) 
     async with connect(protocol) as peer:
         protocol.transport.write_eof()
         protocol.transport.pause_reading()
-        await peer.send(b"data")
-        await peer.settle()
+        await peer.say(b"data")
         assert protocol.received == b""
         protocol.transport.resume_reading()
         await peer.settle()
@@ -139,16 +132,14 @@ async def test_pausing_is_a_flag_and_not_a_count(connect: Connecting) -> None:
     async with connect(protocol) as peer:
         protocol.transport.pause_reading()
         protocol.transport.pause_reading()
-        await peer.send(b"data")
-        await peer.settle()
+        await peer.say(b"data")
         assert protocol.received == b""
         protocol.transport.resume_reading()
         await peer.settle()
         assert protocol.received == b"data"
         protocol.transport.resume_reading()
         protocol.transport.pause_reading()
-        await peer.send(b"more")
-        await peer.settle()
+        await peer.say(b"more")
         assert protocol.received == b"data"
         protocol.transport.close()  # paused, a stream would not notice the peer's end
 
@@ -166,11 +157,9 @@ async def test_a_running_callback_holds_reading_whatever_the_user_resumes(
 
     protocol = Recorder(data_received=wait)
     async with connect(protocol) as peer:
-        await peer.send(b"one")
-        await peer.settle()
+        await peer.say(b"one")
         protocol.transport.resume_reading()
-        await peer.send(b"two")
-        await peer.settle()
+        await peer.say(b"two")
         assert protocol.chunks == [b"one"]
         release.set()
         await peer.settle()
@@ -196,8 +185,7 @@ async def test_an_echo_to_a_peer_that_never_reads_waits_with_bounded_memory(
     serving: Serving, autojump_clock: MockClock
 ) -> None:
     protocols = [Recorder(data_received=echo), Recorder(data_received=echo)]
-    waiting = iter(protocols)
-    factory: Factory[Any] = Factory(lambda: next(waiting), write_timeout=None, idle_timeout=None)
+    factory = in_turn(protocols, write_timeout=None, idle_timeout=None)
     async with serving(factory, small_buffers=True) as service:
         deaf = await service.connect()
         with trio.move_on_after(10) as scope:
@@ -240,8 +228,7 @@ async def test_a_slow_consumer_of_a_broadcast_is_aborted_and_the_others_are_not(
     serving: Serving,
 ) -> None:
     protocols = [Recorder(), Recorder()]
-    waiting = iter(protocols)
-    factory: Factory[Any] = Factory(lambda: next(waiting), max_buffered=1 << 18)
+    factory = in_turn(protocols, max_buffered=1 << 18)
     async with serving(factory, small_buffers=True) as service:
         await service.connect()
         fast = await service.connect()
@@ -284,8 +271,7 @@ async def test_a_reply_in_pieces_to_a_peer_that_does_not_read_waits_quietly(
 
     protocol = Recorder(data_received=reply)
     async with connect(protocol, small_buffers=True) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         assert not protocol.lost
         assert len(await peer.receive_exactly(MORE_THAN_FITS)) == MORE_THAN_FITS
 
@@ -294,9 +280,8 @@ async def test_over_the_total_the_connection_with_most_waiting_is_aborted(
     serving: Serving,
 ) -> None:
     protocols = [Recorder() for _ in range(3)]
-    waiting = iter(protocols)
     total = (6 << 20) + 2 * RECORDS
-    factory: Factory[Any] = Factory(lambda: next(waiting), max_buffered_total=total)
+    factory = in_turn(protocols, max_buffered_total=total)
     async with serving(factory, small_buffers=True) as service:
         for _ in protocols:
             await service.connect()
@@ -315,8 +300,7 @@ async def test_over_the_total_the_connection_with_most_waiting_is_aborted(
 
 async def test_what_was_sent_counts_no_more_towards_the_total(serving: Serving) -> None:
     protocols = [Recorder(), Recorder()]
-    waiting = iter(protocols)
-    factory: Factory[Any] = Factory(lambda: next(waiting), max_buffered_total=3 << 20)
+    factory = in_turn(protocols, max_buffered_total=3 << 20)
     async with serving(factory, small_buffers=True) as service:
         peers = [await service.connect() for _ in protocols]
         for _ in range(3):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,64 +11,39 @@ from trio.testing import MockClock
 
 from trioproto.runtime.factory import Factory
 from trioproto.sansio.errors import CallbackError
-from trioproto.sansio.events import Closed
-from trioproto.sansio.protocol import Protocol
-from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.failing import (
+    BoomError,
+    BuildsOnce,
+    Log,
+    assert_reported,
+    async_boom,
+    boom,
+    eager_async_boom,
+    only_error,
+)
+from trioproto.testing.conformance.features import Feature, each, needs
 from trioproto.testing.conformance.provoking import each_callback, provoke
 from trioproto.testing.conformance.recorder import CALLBACKS, Recorder
-from trioproto.testing.conformance.service import Connecting, Serving
-
-Log = list[logging.LogRecord]
-
-
-class BoomError(Exception):
-    """What the callbacks of these tests raise."""
-
-
-def boom(_: Recorder) -> None:
-    raise BoomError("in a callback")
-
-
-async def async_boom(_: Recorder) -> None:
-    await trio.lowlevel.checkpoint()
-    raise BoomError("in an async callback")
-
-
-async def eager_async_boom(_: Recorder) -> None:
-    raise BoomError("before its first await")
-
+from trioproto.testing.conformance.service import Connecting, Serving, in_turn
 
 ENDING = [callback for callback in CALLBACKS if callback != "connection_lost"]
 
 
-def only_error(logged: Log) -> logging.LogRecord:
-    (record,) = logged
-    assert record.exc_info
-    return record
-
-
-def assert_reported(logged: Log, protocol: Recorder, callback: str) -> None:
-    """Logged once, with the traceback and the peer's address; the reason says as much."""
-    record = only_error(logged)
-    assert record.exc_info
-    assert isinstance(record.exc_info[1], BoomError)
-    assert str(protocol.transport.peer) in record.getMessage()
-    assert isinstance(protocol.reason, CallbackError)
-    assert protocol.reason.__cause__ is record.exc_info[1]
-    assert callback in protocol.reason.callback
+async def see_it_end(connect: Connecting, callback: str, act: Any, logged: Log) -> None:
+    """An error in this callback is reported; then comes the end, and the peer sees a reset."""
+    protocol = Recorder(**{callback: act})
+    async with connect(protocol, small_buffers=True) as peer:
+        await provoke(callback, peer, protocol)
+        assert protocol.heard[-2:] == [callback, "connection_lost"]
+        assert_reported(logged, protocol, callback)
+        assert (await peer.receive_all())[1] == "reset"
 
 
 @each_callback(ENDING)
 async def test_an_error_in_a_callback_ends_its_connection_with_a_reset(
     connect: Connecting, autojump_clock: MockClock, callback: str, logged_errors: Log
 ) -> None:
-    protocol = Recorder(**{callback: boom})
-    async with connect(protocol, small_buffers=True) as peer:
-        await provoke(callback, peer, protocol)
-        assert protocol.heard[-2:] == [callback, "connection_lost"]
-        assert_reported(logged_errors, protocol, callback)
-        _, ending = await peer.receive_all()
-        assert ending == "reset"
+    await see_it_end(connect, callback, boom, logged_errors)
 
 
 @needs(Feature.ASYNC_CODE)
@@ -79,36 +52,18 @@ async def test_an_error_in_a_callback_ends_its_connection_with_a_reset(
 async def test_an_error_in_an_async_callback_ends_its_connection_with_a_reset(
     connect: Connecting, autojump_clock: MockClock, callback: str, act: Any, logged_errors: Log
 ) -> None:
-    protocol = Recorder(**{callback: act})
-    async with connect(protocol, small_buffers=True) as peer:
-        await provoke(callback, peer, protocol)
-        assert protocol.heard[-2:] == [callback, "connection_lost"]
-        assert_reported(logged_errors, protocol, callback)
-        _, ending = await peer.receive_all()
-        assert ending == "reset"
+    await see_it_end(connect, callback, act, logged_errors)
 
 
+@each("kind", {"sync": {}, "async": {Feature.ASYNC_CODE}})
 async def test_an_error_in_connection_lost_is_logged_once(
-    connect: Connecting, logged_errors: Log
+    connect: Connecting, kind: str, logged_errors: Log
 ) -> None:
-    protocol = Recorder(connection_lost=boom)
+    protocol = Recorder(connection_lost={"sync": boom, "async": async_boom}[kind])
     async with connect(protocol) as peer:
-        await peer.reset()
-        await peer.settle()
+        await peer.crash()
         assert protocol.heard == ["connection_made", "connection_lost"]
-    assert isinstance(only_error(logged_errors).exc_info[1], BoomError)  # type: ignore[index]
-
-
-@needs(Feature.ASYNC_CODE)
-async def test_an_error_in_an_async_connection_lost_is_logged_once(
-    connect: Connecting, logged_errors: Log
-) -> None:
-    protocol = Recorder(connection_lost=async_boom)
-    async with connect(protocol) as peer:
-        await peer.reset()
-        await peer.settle()
-        assert protocol.heard == ["connection_made", "connection_lost"]
-    assert isinstance(only_error(logged_errors).exc_info[1], BoomError)  # type: ignore[index]
+    assert type(only_error(logged_errors)) is BoomError
 
 
 @needs(Feature.ASYNC_CODE)
@@ -143,24 +98,9 @@ async def test_an_error_in_a_task_cancels_the_running_callback_and_other_tasks(
 
     protocol = Recorder(data_received=begin)
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         assert sorted(cancelled) == ["callback", "task"]
         assert_reported(logged_errors, protocol, "async_boom")
-
-
-class BuildsOnce(Factory[Recorder]):
-    """Raises for all connections but those of *good* turns."""
-
-    def __init__(self, good: Iterator[Recorder | None]) -> None:
-        super().__init__()
-        self.good = good
-
-    def build_protocol(self, peer: object) -> Recorder:
-        built = next(self.good)
-        if built is None:
-            raise BoomError("in build_protocol")
-        return built
 
 
 async def test_an_error_in_build_protocol_ends_that_connection_only(
@@ -170,7 +110,7 @@ async def test_an_error_in_build_protocol_ends_that_connection_only(
     factory = BuildsOnce(iter([None, good]))
     async with serving(factory) as service:
         bad_peer = await service.connect()
-        assert isinstance(only_error(logged_errors).exc_info[1], BoomError)  # type: ignore[index]
+        assert type(only_error(logged_errors)) is BoomError
         assert len(factory.connections) == 0
         good_peer = await service.connect()
         await good_peer.send(b"fine")
@@ -187,8 +127,7 @@ async def test_an_error_touches_no_other_connection(
         data_received=lambda self: self.transport.write(self.chunks[-1]), quiesce=lambda _: None
     )
     bad = Recorder(**{callback: boom})
-    protocols = iter([echo, bad])
-    async with serving(Factory(lambda: next(protocols)), small_buffers=True) as service:
+    async with serving(in_turn([echo, bad]), small_buffers=True) as service:
         echo_peer = await service.connect()
         bad_peer = await service.connect()
         await provoke(callback, bad_peer, bad)
@@ -243,12 +182,10 @@ async def test_an_error_in_a_task_that_was_cancelled_by_a_close_is_an_error_too(
 
     protocol = Recorder(data_received=lambda self: self.transport.start_soon(fail_at_last))
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         protocol.transport.close()
         await peer.settle()
-        await peer.aclose()
-        await peer.settle()
+        await peer.leave()
         assert_reported(logged_errors, protocol, "fail_at_last")
 
 
@@ -258,8 +195,7 @@ async def test_a_callback_that_returns_anything_else_is_a_type_error(
 ) -> None:
     protocol = Recorder(data_received=lambda _: result)
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         assert isinstance(protocol.reason, CallbackError)
         assert isinstance(protocol.reason.__cause__, TypeError)
 
@@ -282,8 +218,7 @@ async def test_the_same_error_is_logged_with_at_most_ten_tracebacks_a_minute(
     async with serving(Factory(lambda: Recorder(data_received=boom))) as service:
         for _ in range(30):
             peer = await service.connect()
-            await peer.send(b"go")
-            await peer.settle()
+            await peer.say(b"go")
     assert sum(bool(record.exc_info) for record in logged_errors) == 10
 
 
@@ -294,8 +229,7 @@ async def test_errors_that_were_not_logged_are_counted(
     async with serving(Factory(lambda: Recorder(data_received=boom))) as service:
         for _ in range(37):
             peer = await service.connect()
-            await peer.send(b"go")
-            await peer.settle()
+            await peer.say(b"go")
     counted = [record.getMessage() for record in logged_errors if not record.exc_info]
     assert len(counted) == 1
     assert "27" in counted[0]
@@ -312,8 +246,7 @@ async def test_other_errors_are_logged_beside_one_that_repeats(
     async with serving(Factory(lambda: Recorder(data_received=next(acts)))) as service:
         for _ in range(16):
             peer = await service.connect()
-            await peer.send(b"go")
-            await peer.settle()
+            await peer.say(b"go")
     tracebacks = [record.exc_info[0] for record in logged_errors if record.exc_info]
     assert tracebacks[-1] is ZeroDivisionError
 
@@ -327,154 +260,8 @@ async def test_what_a_peer_does_is_never_logged_as_an_error(
     async with serving(Factory(Recorder)) as service:
         for _ in range(3):
             peer = await service.connect()
-            await peer.send(garbage)
-            await peer.settle()
-            await peer.reset()
-            await peer.settle()
+            await peer.say(garbage)
+            await peer.crash()
     assert all(record.levelno < logging.ERROR for record in caplog.records)
     assert "\x1b" not in caplog.text
     assert "\x00" not in caplog.text
-
-
-# Under "raise"
-
-
-@each_callback()
-async def test_under_raise_an_error_comes_out_as_itself(
-    connect: Connecting, autojump_clock: MockClock, callback: str
-) -> None:
-    protocol = Recorder(**{callback: boom})
-    async with connect(protocol, small_buffers=True, callback_errors="raise") as peer:
-        await provoke(callback, peer, protocol)
-        error = await peer.service.failure()
-        assert type(error) is BoomError
-        assert error.__traceback__ is not None
-        assert protocol.lost
-
-
-@needs(Feature.ASYNC_CODE)
-@pytest.mark.parametrize("kind", ["callback", "task", "connection_lost"])
-async def test_under_raise_an_error_in_async_code_comes_out_as_itself(
-    connect: Connecting, kind: str
-) -> None:
-    acts: dict[str, Any] = {
-        "callback": {"data_received": async_boom},
-        "task": {"data_received": lambda self: self.transport.start_soon(async_boom, self)},
-        "connection_lost": {"connection_lost": async_boom},
-    }[kind]
-    protocol = Recorder(**acts)
-    async with connect(protocol, callback_errors="raise") as peer:
-        await peer.send(b"go")
-        await peer.settle()
-        if kind == "connection_lost":
-            await peer.reset()
-        error = await peer.service.failure()
-        assert type(error) is BoomError
-        assert protocol.lost
-
-
-async def test_under_raise_an_error_in_build_protocol_comes_out_as_itself(
-    serving: Serving,
-) -> None:
-    factory = BuildsOnce(iter([None]))
-    factory.configure(callback_errors="raise")
-    closed: list[Closed] = []
-    factory.subscribe(lambda event: closed.append(event) if isinstance(event, Closed) else None)
-    async with serving(factory) as service:
-        await service.connect()
-        error = await service.failure()
-        assert type(error) is BoomError
-    (reason,) = (each.reason for each in closed)
-    assert isinstance(reason, CallbackError)
-    assert reason.callback == "BuildsOnce.build_protocol"
-    assert reason.__cause__ is error
-
-
-@needs(Feature.ASYNC_CODE, Feature.SERVER)
-async def test_under_raise_several_errors_at_once_come_as_one_flat_group(
-    serving: Serving,
-) -> None:
-    class Last(Recorder):
-        async def connection_lost(self, reason: Any) -> None:
-            super().connection_lost(reason)
-            raise BoomError
-
-    protocols = iter([Recorder(data_received=boom), Last(), Last()])
-    factory: Factory[Any] = Factory(lambda: next(protocols), callback_errors="raise")
-    async with serving(factory) as service:
-        peers = [await service.connect() for _ in range(3)]
-        await peers[0].send(b"go")
-        error = await service.failure()
-        assert isinstance(error, ExceptionGroup)
-        assert [type(one) for one in error.exceptions] == [BoomError] * 3
-        assert all(one.__traceback__ is not None for one in error.exceptions)
-
-
-# What is never swallowed
-
-
-@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("callback", ["connection_made", "data_received", "connection_lost"])
-async def test_an_interrupt_in_a_callback_comes_out(
-    connect: Connecting, raised: type[BaseException], callback: str
-) -> None:
-    def interrupt(_: Recorder) -> None:
-        raise raised
-
-    protocol = Recorder(**{callback: interrupt})
-    async with connect(protocol) as peer:
-        await provoke(callback, peer, protocol)
-        assert type(await peer.service.failure()) is raised
-        assert protocol.lost
-
-
-@needs(Feature.ASYNC_CODE)
-@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("kind", ["callback", "task"])
-async def test_an_interrupt_in_async_code_comes_out(
-    connect: Connecting, raised: type[BaseException], kind: str
-) -> None:
-    async def interrupt() -> None:
-        await trio.lowlevel.checkpoint()
-        raise raised
-
-    def begin(self: Recorder) -> Any:
-        if kind == "callback":
-            return interrupt()
-        return self.transport.start_soon(interrupt)
-
-    protocol = Recorder(data_received=begin)
-    async with connect(protocol) as peer:
-        await peer.send(b"go")
-        assert type(await peer.service.failure()) is raised
-        await peer.settle()
-        assert protocol.lost
-
-
-async def test_an_interrupt_in_build_protocol_comes_out(serving: Serving) -> None:
-    class Interrupts(Factory[Protocol]):
-        def build_protocol(self, peer: object) -> Protocol:
-            raise KeyboardInterrupt
-
-    async with serving(Interrupts()) as service:
-        await service.connect()
-        assert type(await service.failure()) is KeyboardInterrupt
-
-
-@needs(Feature.ASYNC_CODE)
-@pytest.mark.parametrize("callback", ["connection_made", "data_received"])
-async def test_control_c_in_the_middle_of_a_callback_comes_out(
-    connect: Connecting, callback: str
-) -> None:
-    """The library's own code is protected from it, the user's is not."""
-
-    def press(_: Recorder) -> None:
-        signal.raise_signal(signal.SIGINT)
-        raise AssertionError("interrupted before this")
-
-    protocol = Recorder(**{callback: press})
-    async with connect(protocol) as peer:
-        await provoke(callback, peer, protocol)
-        assert type(await peer.service.failure()) is KeyboardInterrupt
-        await peer.settle()
-        assert protocol.lost

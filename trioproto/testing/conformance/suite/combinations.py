@@ -21,7 +21,7 @@ from trioproto.sansio.errors import (
 )
 from trioproto.testing.conformance.features import Feature, needs
 from trioproto.testing.conformance.recorder import Recorder
-from trioproto.testing.conformance.service import Connecting, Serving
+from trioproto.testing.conformance.service import Connecting, Serving, in_turn
 
 
 async def _work_for_ever(_: Recorder) -> None:
@@ -41,13 +41,11 @@ async def test_a_callback_that_resumes_reading_during_a_drain_is_still_told_of_i
 
     protocol = Recorder(data_received=work)
     async with connect(protocol) as peer:
-        await peer.send(b"request")
-        await peer.settle()
+        await peer.say(b"request")
         await peer.service.start_drain()
         go_on.set()
         await peer.settle()
-        await peer.send(b"too late")
-        await peer.settle()
+        await peer.say(b"too late")
         assert protocol.heard == ["connection_made", "data_received", "quiesce"]
         assert protocol.received == b"request"
 
@@ -95,8 +93,7 @@ async def test_send_file_after_write_eof_sends_nothing_and_harms_nothing(
         await peer.settle()
         assert sent == [0]
         assert not protocol.lost
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert type(protocol.reason) is ConnectionDone
 
 
@@ -164,8 +161,7 @@ async def test_lines_of_one_chunk_wait_while_much_output_waits(
 ) -> None:
     protocol = Answers(is_async=is_async)
     async with connect(protocol, small_buffers=True) as peer:
-        await peer.send(b"q\r\n" * 64)
-        await peer.settle()
+        await peer.say(b"q\r\n" * 64)
         assert protocol.answered < 8
         assert protocol.paused >= 1
         assert len(await peer.receive_exactly(64 * 200_000)) == 64 * 200_000
@@ -199,8 +195,7 @@ async def test_a_reset_during_an_async_connection_made_cancels_it_at_once(
     protocol = Recorder(connection_made=_work_for_ever)
     async with serving(protocol) as service:
         peer = await service.connect()
-        await peer.reset()
-        await service.settle()
+        await peer.crash()
         assert type(protocol.reason) is ConnectionLost
 
 
@@ -217,8 +212,7 @@ async def test_the_idle_clock_stands_still_while_a_drain_reads_nothing(
         protocol.transport.write(b"done")
         protocol.transport.close()
         assert await peer.receive_all() == (b"done", "eof")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert type(protocol.reason) in (ConnectionDone, ServerDraining)
 
 
@@ -231,8 +225,7 @@ async def test_what_an_async_callback_wrote_counts_no_more_once_it_is_sent(
         await trio.lowlevel.checkpoint()
 
     protocols = [Recorder(data_received=answer) for _ in range(4)]
-    waiting = iter(protocols)
-    factory: Factory[Any] = Factory(lambda: next(waiting), max_buffered_total=2500)
+    factory = in_turn(protocols, max_buffered_total=2500)
     async with serving(factory) as service:
         for protocol in protocols:
             peer = await service.connect()
@@ -247,8 +240,7 @@ async def test_what_an_async_callback_wrote_counts_no_more_once_it_is_sent(
 async def test_what_is_written_while_the_peer_takes_nothing_counts_too(serving: Serving) -> None:
     """So a broadcast to many that listen slowly is bounded."""
     protocols = [Recorder() for _ in range(3)]
-    waiting = iter(protocols)
-    factory: Factory[Any] = Factory(lambda: next(waiting))
+    factory = in_turn(protocols)
     async with serving(factory, small_buffers=True) as service:
         for protocol in protocols:
             await service.connect()
@@ -310,7 +302,6 @@ async def test_the_limit_of_all_output_holds_whoever_has_written_last(serving: S
     async with serving(factory, small_buffers=True) as service:
         await service.connect()
         second = await service.connect()
-        await second.send(b"now")
-        await service.settle()
+        await second.say(b"now")
         assert factory.statistics().buffered <= 1 << 20
         assert factory.statistics().closed["OutboundOverflow"] >= 1

@@ -103,8 +103,7 @@ async def test_the_counts_stay_after_the_end(connect: Connecting) -> None:
         transport = protocol.transport
         await peer.send(b"abc")
         await peer.receive_exactly(6)
-        await peer.aclose()
-        await peer.settle()
+        await peer.leave()
         assert (transport.bytes_received, transport.bytes_sent) == (3, 6)
 
 

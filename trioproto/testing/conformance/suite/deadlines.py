@@ -8,8 +8,17 @@ from trio.testing import MockClock
 from trioproto.runtime.factory import Factory
 from trioproto.sansio.errors import ConnectionDone, IdleTimeout, WriteTimeout
 from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.peer import Peer
 from trioproto.testing.conformance.recorder import Recorder
-from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving, in_turn
+
+
+async def times_out_in(seconds: float, peer: Peer, protocol: Recorder) -> None:
+    """See that the protocol is told of a timeout then, to the second, and not before."""
+    await peer.pass_time(seconds - 1)
+    assert "timed_out" not in protocol.heard
+    await peer.pass_time(2)
+    assert "timed_out" in protocol.heard
 
 
 @needs(Feature.HALF_CLOSE)
@@ -35,10 +44,7 @@ async def test_what_the_peer_sends_starts_the_time_again(
         for _ in range(5):
             await peer.pass_time(9)
             await peer.send(b"x")
-        await peer.pass_time(9)
-        assert "timed_out" not in protocol.heard
-        await peer.pass_time(2)
-        assert "timed_out" in protocol.heard
+        await times_out_in(10, peer, protocol)
 
 
 async def test_no_idle_timeout_when_it_is_off(
@@ -55,10 +61,7 @@ async def test_set_timeout_changes_the_time_of_one_connection(
 ) -> None:
     protocol = Recorder(connection_made=lambda self: self.transport.set_timeout(5))
     async with connect(protocol) as peer:
-        await peer.pass_time(4)
-        assert "timed_out" not in protocol.heard
-        await peer.pass_time(2)
-        assert "timed_out" in protocol.heard
+        await times_out_in(5, peer, protocol)
 
 
 async def test_set_timeout_switches_it_off_and_on(
@@ -70,10 +73,7 @@ async def test_set_timeout_switches_it_off_and_on(
         await peer.pass_time(1000)
         assert "timed_out" not in protocol.heard
         protocol.transport.set_timeout(10)
-        await peer.pass_time(9)
-        assert "timed_out" not in protocol.heard
-        await peer.pass_time(2)
-        assert "timed_out" in protocol.heard
+        await times_out_in(10, peer, protocol)
 
 
 async def test_a_longer_timeout_set_later_counts(
@@ -82,10 +82,7 @@ async def test_a_longer_timeout_set_later_counts(
     protocol = Recorder()
     async with connect(protocol, idle_timeout=10) as peer:
         protocol.transport.set_timeout(100)
-        await peer.pass_time(95)
-        assert "timed_out" not in protocol.heard
-        await peer.pass_time(10)
-        assert "timed_out" in protocol.heard
+        await times_out_in(100, peer, protocol)
 
 
 async def test_a_shorter_timeout_set_later_counts(
@@ -107,8 +104,7 @@ async def test_timed_out_may_decide_to_go_on_and_is_asked_again(
         await peer.pass_time(35)
         assert protocol.heard == ["connection_made"] + ["timed_out"] * 3
         assert await peer.receive_exactly(12) == b"ping" * 3
-        await peer.send(b"pong")
-        await peer.settle()
+        await peer.say(b"pong")
         assert protocol.received == b"pong"
 
 
@@ -121,10 +117,7 @@ async def test_the_idle_clock_stands_still_while_output_waits(
         await peer.pass_time(100)
         assert "timed_out" not in protocol.heard
         await peer.receive_exactly(MORE_THAN_FITS)
-        await peer.pass_time(9)
-        assert "timed_out" not in protocol.heard
-        await peer.pass_time(2)
-        assert "timed_out" in protocol.heard
+        await times_out_in(10, peer, protocol)
 
 
 async def test_output_that_never_waits_does_not_move_the_idle_clock(
@@ -135,10 +128,7 @@ async def test_output_that_never_waits_does_not_move_the_idle_clock(
         await peer.pass_time(6)
         protocol.transport.write(b"tick")
         await peer.settle()
-        await peer.pass_time(3)
-        assert "timed_out" not in protocol.heard
-        await peer.pass_time(2)
-        assert "timed_out" in protocol.heard
+        await times_out_in(4, peer, protocol)
 
 
 async def test_the_idle_clock_stands_still_while_the_protocol_pauses_reading(
@@ -150,10 +140,7 @@ async def test_the_idle_clock_stands_still_while_the_protocol_pauses_reading(
         await peer.pass_time(100)
         assert "timed_out" not in protocol.heard
         protocol.transport.resume_reading()
-        await peer.pass_time(9)
-        assert "timed_out" not in protocol.heard
-        await peer.pass_time(2)
-        assert "timed_out" in protocol.heard
+        await times_out_in(10, peer, protocol)
 
 
 @needs(Feature.ASYNC_CODE)
@@ -171,10 +158,7 @@ async def test_the_idle_clock_stands_still_while_a_callback_runs(
         await peer.pass_time(100)
         assert "timed_out" not in protocol.heard
         release.set()
-        await peer.pass_time(9)
-        assert "timed_out" not in protocol.heard
-        await peer.pass_time(2)
-        assert "timed_out" in protocol.heard
+        await times_out_in(10, peer, protocol)
 
 
 @needs(Feature.ASYNC_CODE)  # the harness' peer takes all at once
@@ -221,13 +205,11 @@ async def test_a_deadline_of_a_connection_that_ended_does_nothing(
     serving: Serving, autojump_clock: MockClock
 ) -> None:
     protocols = [Recorder(), Recorder()]
-    waiting = iter(protocols)
-    async with serving(Factory(lambda: next(waiting), idle_timeout=10)) as service:
+    async with serving(in_turn(protocols, idle_timeout=10)) as service:
         first = await service.connect()
         await first.pass_time(5)
         second = await service.connect()
-        await first.send_eof()
-        await first.settle()
+        await first.say_eof()
         assert type(protocols[0].reason) is ConnectionDone
         await second.pass_time(9)
         assert "timed_out" not in protocols[0].heard
@@ -240,8 +222,7 @@ async def test_each_connection_has_its_own_time(
     serving: Serving, autojump_clock: MockClock
 ) -> None:
     protocols = [Recorder() for _ in range(3)]
-    waiting = iter(protocols)
-    async with serving(Factory(lambda: next(waiting), idle_timeout=None)) as service:
+    async with serving(in_turn(protocols, idle_timeout=None)) as service:
         for _ in protocols:
             await service.connect()
         for protocol, seconds in zip(protocols, (30, 10, 20), strict=True):

@@ -28,8 +28,7 @@ async def test_an_idle_connection_is_told_and_closed(connect: Connecting) -> Non
         await peer.service.start_drain()
         assert protocol.transport.draining
         assert await peer.receive_all() == (b"", "eof")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert protocol.heard == ["connection_made", "quiesce", "connection_lost"]
         assert type(protocol.reason) is ServerDraining
 
@@ -43,8 +42,7 @@ async def test_quiesce_may_say_good_bye(connect: Connecting) -> None:
     async with connect(protocol) as peer:
         await peer.service.start_drain()
         assert await peer.receive_all() == (b"bye", "eof")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert type(protocol.reason) in (ConnectionDone, ServerDraining)
 
 
@@ -77,14 +75,12 @@ async def test_later_bytes_are_discarded_unexecuted(connect: Connecting) -> None
     protocol = Recorder(quiesce=lambda _: None)
     async with connect(protocol) as peer:
         await peer.service.start_drain()
-        await peer.send(b"too late")
-        await peer.settle()
+        await peer.say(b"too late")
         assert protocol.received == b""
         protocol.transport.close()
         await peer.send(b"still too late")
         assert await peer.receive_all() == (b"", "eof")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
     assert protocol.received == b""
 
 
@@ -126,8 +122,7 @@ async def test_a_reset_while_draining_is_a_loss(connect: Connecting) -> None:
     protocol = Recorder(quiesce=lambda _: None)
     async with connect(protocol) as peer:
         await peer.service.start_drain()
-        await peer.reset()
-        await peer.settle()
+        await peer.crash()
         protocol.transport.write(b"anyone?")
         await peer.settle()
         assert type(protocol.reason) is ConnectionLost
@@ -149,8 +144,7 @@ async def test_a_connection_that_is_closing_is_not_told(connect: Connecting) -> 
         await peer.settle()
         await peer.service.start_drain()
         assert await peer.receive_all() == (b"", "eof")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert protocol.heard == ["connection_made", "connection_lost"]
         assert type(protocol.reason) is ConnectionDone
 
@@ -162,8 +156,7 @@ async def test_a_paused_connection_is_drained(connect: Connecting) -> None:
         await peer.settle()
         await peer.service.start_drain()
         assert await peer.receive_all() == (b"", "eof")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert type(protocol.reason) is ServerDraining
 
 
@@ -177,15 +170,13 @@ async def test_quiesce_comes_after_the_running_callback(connect: Connecting) -> 
 
     protocol = Recorder(data_received=reply)
     async with connect(protocol) as peer:
-        await peer.send(b"request")
-        await peer.settle()
+        await peer.say(b"request")
         await peer.service.start_drain()
         assert protocol.transport.draining
         assert protocol.heard == ["connection_made", "data_received"]
         release.set()
         assert await peer.receive_all() == (b"reply", "eof")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert protocol.heard[2:] == ["quiesce", "connection_lost"]
 
 
@@ -197,8 +188,7 @@ async def test_wait_draining_tells_a_long_callback(connect: Connecting) -> None:
 
     protocol = Recorder(data_received=until_drained)
     async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+        await peer.say(b"go")
         assert await peer.received_so_far() == b""
         await peer.service.start_drain()
         assert await peer.receive_all() == (b"bye", "eof")
@@ -239,8 +229,7 @@ async def test_async_lines_that_were_received_are_all_answered(connect: Connecti
             self.transport.close()
 
     async with connect(Lines()) as peer:
-        await peer.send(b"one\r\ntwo\r\nthree\r\n")
-        await peer.settle()
+        await peer.say(b"one\r\ntwo\r\nthree\r\n")
         assert heard == [b"one"]
         await peer.service.start_drain()
         assert heard == [b"one"]
@@ -344,10 +333,8 @@ async def test_what_the_kernel_has_is_delivered_a_chunk_at_a_time(
     protocol = Works()
     size = 1024
     async with connect(protocol, read_size=size) as peer:
-        await peer.send(b"x")
-        await peer.settle()
-        await peer.send(bytes(chunks * size))
-        await peer.settle()
+        await peer.say(b"x")
+        await peer.say(bytes(chunks * size))
         await peer.service.start_drain()
         protocol.go_on.set()
         await peer.receive_all()
@@ -387,10 +374,8 @@ async def test_answers_that_are_many_or_a_pause_do_not_end_the_reading_of_the_re
 ) -> None:
     protocol = make()
     async with connect(protocol, read_size=4096, high_water=1024, low_water=0) as peer:
-        await peer.send(b"x")
-        await peer.settle()
-        await peer.send(bytes(40_000))
-        await peer.settle()
+        await peer.say(b"x")
+        await peer.say(bytes(40_000))
         await peer.service.start_drain()
         protocol.go_on.set()
         await peer.receive_all()

@@ -66,8 +66,7 @@ async def test_events_come_before_the_callbacks_that_they_tell_of(serving: Servi
         assert await peer.receive_exactly(6) == b"abcabc"
         assert diary.notes == LIFE[:3]
         assert service.factory.statistics().open == 1
-        await peer.aclose()
-        await service.settle()
+        await peer.leave()
         assert diary.notes == LIFE
         assert service.factory.statistics().open == 0
     assert diary.closed.opened
@@ -84,8 +83,7 @@ async def test_the_end_tells_the_reason_and_every_byte(serving: Serving) -> None
         await peer.settle()
         (info,) = service.factory.connection_info()
         assert (info.bytes_received, info.bytes_sent) == (101_001, 202_002)
-        await peer.aclose()
-        await service.settle()
+        await peer.leave()
     closed = diary.closed
     assert (closed.bytes_received, closed.bytes_sent) == (101_001, 202_002)
     assert type(closed.reason).__name__ == "ConnectionDone"
@@ -108,8 +106,7 @@ async def test_who_closes_a_connection_when_it_opens_spares_the_protocol(serving
     diary = Diary(ends="close")
     async with serving(diary.factory()) as service:
         peer = await service.connect()
-        await peer.aclose()
-        await service.settle()
+        await peer.leave()
         assert "connection_made" not in diary.notes
         assert diary.notes[-1] == "connection.closed"
         assert service.factory.statistics().closed == {"ConnectionDone": 1}

@@ -53,8 +53,7 @@ def at_once(receiver: FrameReceiver[Any], frame: Any) -> None:
 async def test_frames_are_answered_in_order(connect: Connecting, kind: Kind) -> None:
     receiver = noting(kind, at_once)
     async with connect(receiver) as peer:
-        await peer.send(b"".join(kind.wire))
-        await peer.settle()
+        await peer.say(b"".join(kind.wire))
         assert receiver.heard == list(kind.frames)
         expected = b"".join(map(receiver.codec.encode, kind.frames))
         assert await peer.receive_exactly(len(expected)) == expected
@@ -86,8 +85,7 @@ async def test_bad_bytes_end_the_connection_after_the_frames_before_them(
         await peer.send(b"".join(kind.wire) + kind.bad + b"".join(kind.wire))
         expected = b"".join(map(receiver.codec.encode, kind.frames))
         assert await peer.receive_until_eof() == expected
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert receiver.heard == list(kind.frames)
         assert [type(reason) for reason in receiver.reasons] == [kind.error]
 
@@ -105,8 +103,7 @@ async def test_an_async_callback_that_closes_is_the_last_one(
     receiver = noting(kind, close)
     async with connect(receiver) as peer:
         await peer.send(b"".join(kind.wire))
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert receiver.heard == [kind.frames[0]]
         assert [type(reason) for reason in receiver.reasons] == [ConnectionDone]
 
@@ -131,8 +128,7 @@ async def test_an_eof_in_mid_frame_is_an_incomplete_frame(connect: Connecting, k
     receiver = noting(kind)
     async with connect(receiver) as peer:
         await peer.send(kind.wire[0] + kind.wire[2][:-1])
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert receiver.heard == [kind.frames[0]]
         (reason,) = receiver.reasons
         assert type(reason) is IncompleteFrame
@@ -143,9 +139,7 @@ async def test_an_eof_in_mid_frame_is_an_incomplete_frame(connect: Connecting, k
 async def test_a_reset_in_mid_frame_is_a_loss(connect: Connecting, kind: Kind) -> None:
     receiver = noting(kind)
     async with connect(receiver) as peer:
-        await peer.send(kind.wire[0] + kind.wire[2][:-1])
-        await peer.settle()
-        await peer.reset()
-        await peer.settle()
+        await peer.say(kind.wire[0] + kind.wire[2][:-1])
+        await peer.crash()
         assert receiver.heard == [kind.frames[0]]
         assert [type(reason) for reason in receiver.reasons] == [ConnectionLost]

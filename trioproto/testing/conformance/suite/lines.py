@@ -150,8 +150,7 @@ async def test_modes_switch_within_async_callbacks(connect: Connecting) -> None:
             self.set_line_mode(rest)
 
     async with connect(Body()) as peer:
-        await peer.send(b"insert\r\nraw\r\nx\r\ny#next\r\n")
-        await peer.settle()
+        await peer.say(b"insert\r\nraw\r\nx\r\ny#next\r\n")
     assert heard == [
         ("line", b"insert"),
         ("line", b"inserted"),

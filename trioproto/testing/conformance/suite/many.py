@@ -14,7 +14,7 @@ from trioproto.sansio.protocol import Protocol
 from trioproto.testing.conformance.features import Feature, needs
 from trioproto.testing.conformance.peer import Peer, check_same
 from trioproto.testing.conformance.recorder import Recorder
-from trioproto.testing.conformance.service import MORE_THAN_FITS, Serving
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Serving, in_turn
 
 
 class Forwards(Protocol):
@@ -45,7 +45,6 @@ class Forwards(Protocol):
 async def test_a_forwarder_passes_much_both_ways_with_little_waiting(serving: Serving) -> None:
     left, right = Forwards(), Forwards()
     left.other, right.other = right, left
-    protocols = iter([left, right])
     data = bytes(range(256)) * (MORE_THAN_FITS // 256)
 
     async def say(peer: Peer) -> None:
@@ -55,7 +54,7 @@ async def test_a_forwarder_passes_much_both_ways_with_little_waiting(serving: Se
     async def hear(peer: Peer) -> None:
         check_same(await peer.receive_until_eof(), data)
 
-    async with serving(Factory(lambda: next(protocols)), small_buffers=True) as service:
+    async with serving(in_turn([left, right]), small_buffers=True) as service:
         peers = [await service.connect(), await service.connect()]
         async with trio.open_nursery() as nursery:
             for peer in peers:

@@ -9,11 +9,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from trioproto.runtime.factory import Factory
 from trioproto.sansio.protocol import Protocol
 from trioproto.testing.conformance.features import Feature, needs
 from trioproto.testing.conformance.recorder import CALLBACKS, Recorder
-from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving, in_turn
 
 FROM_WITHIN: dict[str, Any] = {
     "close": lambda self: self.transport.close(),
@@ -71,8 +70,7 @@ async def test_callbacks_never_nest(
         if act != "abort":
             with suppress(OSError, trio.BrokenResourceError):  # it has closed meanwhile
                 for _ in range(3):
-                    await peer.send(b"go")
-                    await peer.settle()
+                    await peer.say(b"go")
                 await peer.send_eof()
         await peer.pass_time(100)
     assert protocol.heard[0] == "connection_made"
@@ -210,8 +208,7 @@ async def test_an_async_eof_received_may_keep_the_connection_open(connect: Conne
 
     protocol = Recorder(eof_received=keep_open)
     async with connect(protocol) as peer:
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         protocol.transport.write(b"still here")
         assert await peer.receive_exactly(10) == b"still here"
         protocol.transport.close()
@@ -267,13 +264,11 @@ async def test_two_protocols_that_answer_each_other_do_not_nest(serving: Serving
 
     acts = {"data_received": answer, "pause_writing": answer}
     pair.extend([Recorder(**acts), Recorder(**acts)])
-    waiting = iter(pair)
-    factory: Factory[Any] = Factory(lambda: next(waiting), max_buffered=1 << 30)
+    factory = in_turn(pair, max_buffered=1 << 30)
     async with serving(factory, small_buffers=True) as service:
         first = await service.connect()
         await service.connect()
-        await first.send(b"go")
-        await first.settle()
+        await first.say(b"go")
         assert "pause_writing" in pair[1].heard
         assert "pause_writing" in pair[0].heard
 
@@ -287,8 +282,7 @@ async def test_a_write_to_another_connection_arrives(serving: Serving, kind: str
             protocol.transport.write(b"all")
 
     protocols.extend([Recorder(data_received=broadcast), Recorder()])
-    waiting = iter(protocols)
-    async with serving(Factory(lambda: next(waiting))) as service:
+    async with serving(in_turn(protocols)) as service:
         peers = [await service.connect() for _ in protocols]
         if kind == "callback":
             await peers[0].send(b"go")
@@ -308,8 +302,7 @@ async def test_writes_from_many_places_are_neither_lost_nor_reordered(serving: S
             target.transport.write(line)
 
     writers = [Recorder(data_received=tell) for _ in range(4)]
-    waiting = iter([target, *writers])
-    async with serving(Factory(lambda: next(waiting)), small_buffers=True) as service:
+    async with serving(in_turn([target, *writers]), small_buffers=True) as service:
         listener = await service.connect()
         talkers = [await service.connect() for _ in writers]
         lines = 100

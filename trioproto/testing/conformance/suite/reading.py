@@ -20,7 +20,7 @@ from trioproto.sansio.errors import (
 )
 from trioproto.testing.conformance.features import Feature, lacks, needs
 from trioproto.testing.conformance.recorder import Recorder, keep_open
-from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, Serving, in_turn
 
 
 @needs(Feature.SEES_RESETS)
@@ -29,8 +29,7 @@ async def test_a_paused_connection_notices_a_reset_at_once(connect: Connecting) 
     async with connect(protocol) as peer:
         protocol.transport.pause_reading()
         await peer.settle()
-        await peer.reset()
-        await peer.settle()
+        await peer.crash()
         assert type(protocol.reason) is ConnectionLost
 
 
@@ -39,10 +38,8 @@ async def test_a_reset_behind_unread_data_is_noticed_at_once(connect: Connecting
     protocol = Recorder()
     async with connect(protocol) as peer:
         protocol.transport.pause_reading()
-        await peer.send(b"unread")
-        await peer.settle()
-        await peer.reset()
-        await peer.settle()
+        await peer.say(b"unread")
+        await peer.crash()
         assert type(protocol.reason) is ConnectionLost
         assert protocol.received == b""
 
@@ -52,8 +49,7 @@ async def test_a_paused_connection_notices_a_reset_at_the_next_read(connect: Con
     async with connect(protocol) as peer:
         protocol.transport.pause_reading()
         await peer.settle()
-        await peer.reset()
-        await peer.settle()
+        await peer.crash()
         protocol.transport.resume_reading()
         await peer.settle()
         assert type(protocol.reason) is ConnectionLost
@@ -66,8 +62,7 @@ async def test_a_paused_connection_remembers_a_fin_and_delivers_it_in_order(
     async with connect(protocol) as peer:
         protocol.transport.pause_reading()
         await peer.send(b"before the end")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert protocol.heard == ["connection_made"]
         protocol.transport.resume_reading()
         await peer.settle()
@@ -82,8 +77,7 @@ async def test_a_fin_during_a_pause_that_a_callback_made_comes_in_order(
     protocol = Recorder(data_received=lambda self: self.transport.pause_reading())
     async with connect(protocol, read_size=4) as peer:
         await peer.send(b"onetwo")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         if protocol.received == b"one" + b"t":
             protocol.transport.resume_reading()
             await peer.settle()
@@ -98,8 +92,7 @@ async def test_a_paused_connection_can_still_write_after_a_fin(connect: Connecti
     protocol = Recorder(eof_received=keep_open)
     async with connect(protocol) as peer:
         protocol.transport.pause_reading()
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         protocol.transport.write(b"still here")
         assert await peer.receive_exactly(10) == b"still here"
         assert protocol.heard == ["connection_made"]
@@ -116,8 +109,7 @@ async def test_a_paused_connection_closed_on_both_sides_does_not_spin(
         protocol.transport.write_eof()
         await peer.settle()
         await peer.send(b"unread")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert protocol.received == b""
         protocol.transport.resume_reading()
         await peer.settle()
@@ -136,11 +128,9 @@ async def test_a_fin_during_an_async_callback_does_not_spin_and_comes_after_it(
 
     protocol = Recorder(data_received=wait)
     async with connect(protocol) as peer:
-        await peer.send(b"one")
-        await peer.settle()
+        await peer.say(b"one")
         await peer.send(b"two")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert protocol.heard == ["connection_made", "data_received"]
         release.set()
         await peer.settle()
@@ -153,8 +143,7 @@ async def test_a_fin_while_output_waits_lets_it_be_sent(connect: Connecting) -> 
     async with connect(protocol, small_buffers=True) as peer:
         protocol.transport.write(bytes(MORE_THAN_FITS))
         await peer.settle()
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         data, ending = await peer.receive_all()
         assert (len(data), ending) == (MORE_THAN_FITS, "eof")
         await peer.settle()
@@ -205,10 +194,8 @@ async def test_a_reset_in_the_middle_of_a_message_is_a_loss(connect: Connecting)
             reasons.append(reason)
 
     async with connect(Lines()) as peer:
-        await peer.send(b"half a li")
-        await peer.settle()
-        await peer.reset()
-        await peer.settle()
+        await peer.say(b"half a li")
+        await peer.crash()
     assert [type(reason) for reason in reasons] == [ConnectionLost]
 
 
@@ -229,8 +216,7 @@ async def test_a_connection_kept_open_after_eof_still_has_a_write_deadline(
 ) -> None:
     protocol = Recorder(eof_received=keep_open)
     async with connect(protocol, small_buffers=True, write_timeout=10) as peer:
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         protocol.transport.write(bytes(MORE_THAN_FITS))
         await peer.pass_time(9)
         assert not protocol.lost
@@ -266,8 +252,7 @@ async def test_a_peer_that_sends_without_end_does_not_keep_others_waiting(
     serving: Serving,
 ) -> None:
     protocols = [Recorder(), Recorder(data_received=lambda self: self.transport.write(b"!"))]
-    waiting = iter(protocols)
-    async with serving(Factory(lambda: next(waiting), read_size=16)) as service:
+    async with serving(in_turn(protocols, read_size=16)) as service:
         busy = await service.connect()
         other = await service.connect()
         await busy.send(bytes(1 << 16))

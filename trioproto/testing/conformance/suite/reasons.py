@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from trioproto.framing import LineReceiver
@@ -30,8 +33,7 @@ from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting
 async def test_the_peers_eof(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert type(protocol.reason) is ConnectionDone
 
 
@@ -40,16 +42,14 @@ async def test_our_own_clean_close(connect: Connecting) -> None:
     async with connect(protocol) as peer:
         protocol.transport.close()
         await peer.receive_all()
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert type(protocol.reason) is ConnectionDone
 
 
 async def test_a_broken_connection(connect: Connecting) -> None:
     protocol = Recorder()
     async with connect(protocol) as peer:
-        await peer.reset()
-        await peer.settle()
+        await peer.crash()
         assert type(protocol.reason) is ConnectionLost
         assert isinstance(protocol.reason.__cause__, OSError | trio.BrokenResourceError)
 
@@ -110,8 +110,7 @@ async def test_a_frame_that_is_too_long(connect: Connecting) -> None:
     async with connect(Lines()) as peer:
         await peer.send(b"x" * 20_000)
         assert await peer.receive_all() == (b"", "eof")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
     (reason,) = reasons
     assert isinstance(reason, FrameTooLong)
     assert reason.limit == 16384
@@ -123,8 +122,7 @@ async def test_a_drain(connect: Connecting) -> None:
     async with connect(protocol) as peer:
         await peer.service.start_drain()
         assert await peer.receive_all() == (b"", "eof")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert type(protocol.reason) is ServerDraining
 
 
@@ -162,8 +160,7 @@ async def test_a_reason_of_ones_own(connect: Connecting, ending: str) -> None:
         async with connect(protocol) as peer:
             getattr(protocol.transport, ending)(mine)
             await peer.receive_all()
-            await peer.aclose()
-            await peer.settle()
+            await peer.leave()
             assert protocol.reason is mine
 
 
@@ -174,6 +171,76 @@ async def test_a_second_close_does_not_change_the_reason(connect: Connecting) ->
         protocol.transport.close(mine)
         protocol.transport.close(ConnectionClosed("later"))
         await peer.receive_all()
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert protocol.reason is mine
+
+
+# A loss keeps its cause
+
+
+async def test_a_reset_is_reported_as_a_loss_with_its_cause(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol) as peer:
+        await peer.say(b"half a mess")
+        await peer.crash()
+        assert protocol.received == b"half a mess"
+        assert type(protocol.reason) is ConnectionLost
+        assert protocol.reason.__cause__ is not None
+    assert "eof_received" not in protocol.heard
+
+
+@needs(Feature.ERROR_NUMBERS)
+async def test_a_loss_keeps_its_errno(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol) as peer:
+        await peer.crash()
+        assert error_number(protocol.reason) == errno.ECONNRESET
+
+
+def error_number(error: BaseException | None) -> int | None:
+    """The errno of the first OSError in a chain of causes."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    return error.errno if error else None
+
+
+async def test_a_reset_while_output_waits_is_a_loss(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol, small_buffers=True) as peer:
+        protocol.transport.write(bytes(MORE_THAN_FITS))
+        await peer.settle()
+        await peer.crash()
+        assert type(protocol.reason) is ConnectionLost
+
+
+# Those who wait for it
+
+
+@needs(Feature.ASYNC_CODE)
+async def test_wait_closed_gives_the_reason_to_a_task_elsewhere(connect: Connecting) -> None:
+    protocol = Recorder()
+    async with connect(protocol) as peer:
+        await peer.reset()
+        reason = await protocol.transport.wait_closed()
+        await peer.settle()
+        assert reason is protocol.reason
+        assert await protocol.transport.wait_closed() is reason
+
+
+@needs(Feature.ASYNC_CODE)
+async def test_wait_closed_in_a_task_elsewhere_sees_each_end(connect: Connecting) -> None:
+    for ending, expected in (("close", ConnectionDone), ("abort", ConnectionAborted)):
+        protocol = Recorder()
+        seen: list[ConnectionClosed] = []
+
+        async def wait(protocol: Recorder, seen: list[ConnectionClosed]) -> None:
+            seen.append(await protocol.transport.wait_closed())
+
+        async with connect(protocol) as peer, trio.open_nursery() as nursery:
+            nursery.start_soon(wait, protocol, seen)
+            await peer.settle()
+            getattr(protocol.transport, ending)()
+            await peer.receive_all()
+            await peer.leave()
+            assert seen == [protocol.reason]
+            assert type(protocol.reason) is expected

@@ -10,7 +10,6 @@ import trio
 from trio.testing import MockClock
 
 from trioproto.framing import LineReceiver
-from trioproto.runtime.factory import Factory
 from trioproto.sansio.errors import (
     AgeTimeout,
     CallbackTimeout,
@@ -24,7 +23,7 @@ from trioproto.sansio.errors import (
 from trioproto.sansio.settings import TIMEOUT_NAMES
 from trioproto.testing.conformance.features import Feature, needs
 from trioproto.testing.conformance.recorder import Recorder
-from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting
+from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting, in_turn
 
 NEVER_OFF = ("receive_window", "close_timeout", "cleanup_timeout", "linger")
 OFF: dict[str, Any] = {"idle_timeout": None, "write_timeout": None, "handshake_timeout": None}
@@ -39,8 +38,7 @@ async def test_after_the_end_it_has_no_effect(
 
     protocol = Recorder(connection_lost=set_again)
     async with connect(protocol) as peer:
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert protocol.lost
         reason = protocol.transport.reason
         protocol.transport.set_timeout(1, name)
@@ -88,13 +86,11 @@ async def unread(peer: Any) -> None:
 
 
 async def begins(peer: Any) -> None:
-    await peer.send(b"x")
-    await peer.settle()
+    await peer.say(b"x")
     for _ in range(20):
         await peer.pass_time(1)
         if not peer.protocol.transport.closing:
-            await peer.send(b"x")
-            await peer.settle()
+            await peer.say(b"x")
 
 
 DEADLINES: list[tuple[str, Callable[[Any], Any], type[ConnectionClosed]]] = [
@@ -341,8 +337,7 @@ async def test_it_is_for_one_connection_alone(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
     protocols = [Recorder(), Recorder()]
-    waiting = iter(protocols)
-    factory = Factory(lambda: next(waiting), **OFF)
+    factory = in_turn(protocols, **OFF)
     async with connect(factory) as peer:
         await peer.service.connect()
         for name in TIMEOUT_NAMES:

@@ -28,7 +28,6 @@ MEASURED: dict[str, Any] = {
     "receive_window": WINDOW,
     "idle_timeout": None,
 }
-ENCRYPTED = ("tls_memory", "tls")
 
 
 class Lines(LineReceiver):
@@ -72,8 +71,7 @@ async def dribble(
     """Send *data* again and again until our side closes or time is up; return how long."""
     passed = 0.0
     while passed < seconds and not protocol.transport.closing:
-        await peer.send(data)
-        await peer.settle()
+        await peer.say(data)
         await peer.pass_time(every)
         passed += every
     return passed
@@ -130,8 +128,7 @@ async def test_a_frame_that_takes_many_windows_comes_whole(
     protocol = Lines()
     async with connect(protocol, **MEASURED) as peer:
         await dribble(peer, protocol, b"x" * 140, seconds=10 * WINDOW)
-        await peer.send(b"\r\n")
-        await peer.settle()
+        await peer.say(b"\r\n")
         assert [len(line) for line in protocol.lines] == [140 * 10 * WINDOW]
 
 
@@ -185,8 +182,7 @@ async def test_a_frame_begun_after_a_long_silence_has_its_window(
             await peer.send(b"x")
             await peer.pass_time(WINDOW - 0.1)
             assert not protocol.transport.closing
-            await peer.send(b"\r\n")
-            await peer.settle()
+            await peer.say(b"\r\n")
         assert len(protocol.lines) == 4
 
 

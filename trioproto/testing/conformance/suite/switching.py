@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import trio
 
 from trioproto.framing import Int8StringReceiver, LineReceiver
-from trioproto.sansio.errors import (
-    CallbackError,
-    ConnectionAborted,
-    ConnectionDone,
-    IncompleteFrame,
-)
+from trioproto.sansio.errors import ConnectionDone, IncompleteFrame
 from trioproto.sansio.protocol import Protocol
 from trioproto.testing.conformance.features import Feature, needs
+from trioproto.testing.conformance.preamble import Preamble
 from trioproto.testing.conformance.recorder import Recorder
 from trioproto.testing.conformance.service import Connecting, Serving
-
-
-class Preamble(LineReceiver):
-    """Hands over to another protocol when the line ``go`` has come."""
-
-    def __init__(self, new: Protocol) -> None:
-        self.new = new
-        self.heard: list[Any] = []
-
-    def connection_made(self) -> None:
-        self.heard.append("made")
-
-    def line_received(self, line: bytes) -> Any:
-        self.heard.append(line)
-        if line == b"go":
-            self.switch()
-
-    def switch(self) -> None:
-        self.send_line(b"switching")
-        self.transport.switch_protocol(self.new)
-
-    def connection_lost(self, reason: Exception) -> None:
-        self.heard.append(type(reason))
 
 
 async def test_the_new_protocol_gets_every_byte_that_was_not_delivered(
@@ -49,12 +20,10 @@ async def test_the_new_protocol_gets_every_byte_that_was_not_delivered(
     new = Recorder()
     old = Preamble(new)
     async with connect(old) as peer:
-        await peer.send(b"hello\r\ngo\r\nrest\r\nof th")
-        await peer.settle()
+        await peer.say(b"hello\r\ngo\r\nrest\r\nof th")
         assert old.heard == ["made", b"hello", b"go"]
         assert new.received == b"rest\r\nof th"
-        await peer.send(b"e chunk")
-        await peer.settle()
+        await peer.say(b"e chunk")
         assert new.received == b"rest\r\nof the chunk"
         assert await peer.receive_exactly(11) == b"switching\r\n"
 
@@ -63,10 +32,8 @@ async def test_the_new_protocol_is_connected_first_and_lost_last(connect: Connec
     new = Recorder()
     old = Preamble(new)
     async with connect(old) as peer:
-        await peer.send(b"go\r\nx")
-        await peer.settle()
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say(b"go\r\nx")
+        await peer.say_eof()
         assert new.heard[0] == "connection_made"
         assert new.heard[-1] == "connection_lost"
         assert type(new.reason) is ConnectionDone
@@ -85,10 +52,8 @@ async def test_a_frame_of_the_new_format_may_be_cut_anywhere(connect: Connecting
     for cut in range(1, len(message)):
         new = Strings()
         async with connect(Preamble(new)) as peer:
-            await peer.send(message[:cut])
-            await peer.settle()
-            await peer.send(message[cut:])
-            await peer.settle()
+            await peer.say(message[:cut])
+            await peer.say(message[cut:])
             assert new.strings == [b"hello", b"", b"\r\n"]
 
 
@@ -105,8 +70,7 @@ async def test_a_running_callback_ends_before_the_new_protocol_begins(connect: C
 
     old = Slow(new)
     async with connect(old) as peer:
-        await peer.send(b"one\r\ntwo\r\n")
-        await peer.settle()
+        await peer.say(b"one\r\ntwo\r\n")
         assert new.heard == []
         release.set()
         await peer.settle()
@@ -120,47 +84,12 @@ async def test_the_books_show_the_new_protocol(connect: Connecting) -> None:
     async with connect(old) as peer:
         factory = old.factory
         assert list(factory.connections) == [old]
-        await peer.send(b"go\r\n")
-        await peer.settle()
+        await peer.say(b"go\r\n")
         assert list(factory.connections) == [new]
         assert new.factory is factory
         new.transport.abort()
         await peer.settle()
         assert len(factory.connections) == 0
-
-
-async def test_a_connection_that_ends_first_is_the_old_protocols(connect: Connecting) -> None:
-    new = Recorder()
-
-    class Leaving(Preamble):
-        def switch(self) -> None:
-            super().switch()
-            self.transport.abort()
-
-    old = Leaving(new)
-    async with connect(old) as peer:
-        await peer.send(b"go\r\nx")
-        await peer.settle()
-        assert old.heard == ["made", b"go", ConnectionAborted]
-        assert new.heard == []
-
-
-async def test_on_a_closing_connection_nothing_is_switched(connect: Connecting) -> None:
-    new = Recorder()
-
-    class Closing(Preamble):
-        def switch(self) -> None:
-            self.transport.close()
-            super().switch()
-
-    old = Closing(new)
-    async with connect(old) as peer:
-        await peer.send(b"go\r\nx")
-        await peer.settle()
-        await peer.send_eof()
-        await peer.settle()
-        assert new.heard == []
-        assert old.heard[-1] is ConnectionDone
 
 
 async def test_eof_in_mid_frame_of_the_old_format_is_the_new_protocols(
@@ -169,8 +98,7 @@ async def test_eof_in_mid_frame_of_the_old_format_is_the_new_protocols(
     new = Preamble(Recorder())
     async with connect(Preamble(new)) as peer:
         await peer.send(b"go\r\nhal")
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert new.heard == ["made", IncompleteFrame]
 
 
@@ -183,8 +111,7 @@ async def test_the_old_protocols_pause_goes_on(connect: Connecting) -> None:
             self.transport.pause_reading()
 
     async with connect(Pausing(new)) as peer:
-        await peer.send(b"go\r\nrest")
-        await peer.settle()
+        await peer.say(b"go\r\nrest")
         assert new.heard == ["connection_made"]
         new.transport.resume_reading()
         await peer.settle()
@@ -201,8 +128,7 @@ async def test_a_switch_in_connection_made_gives_the_new_one_everything(
             self.transport.switch_protocol(new)
 
     async with connect(Door()) as peer:
-        await peer.send(b"all of it")
-        await peer.settle()
+        await peer.say(b"all of it")
         assert new.received == b"all of it"
 
 
@@ -210,35 +136,10 @@ async def test_a_switch_from_outside_a_callback_takes_place_soon(connect: Connec
     new = Recorder()
     old = Preamble(new)
     async with connect(old) as peer:
-        await peer.send(b"half a li")
-        await peer.settle()
+        await peer.say(b"half a li")
         old.transport.switch_protocol(new)
         await peer.settle()
         assert new.received == b"half a li"
-
-
-async def test_a_second_switch_before_the_first_is_an_error(connect: Connecting) -> None:
-    new = Recorder()
-
-    class Hasty(Preamble):
-        def switch(self) -> None:
-            super().switch()
-            with pytest.raises(RuntimeError, match="already"):
-                self.transport.switch_protocol(Recorder())
-
-    async with connect(Hasty(new)) as peer:
-        await peer.send(b"go\r\nx")
-        await peer.settle()
-        assert new.received == b"x"
-
-
-async def test_only_an_unused_protocol_can_take_over(connect: Connecting) -> None:
-    old = Preamble(Recorder())
-    async with connect(old):
-        with pytest.raises(RuntimeError, match="in use"):
-            old.transport.switch_protocol(old)
-        with pytest.raises(TypeError, match="not a Protocol"):
-            old.transport.switch_protocol(Recorder)  # type: ignore[arg-type]
 
 
 async def test_what_the_old_protocol_paused_for_its_output_the_new_one_is_told(
@@ -252,27 +153,11 @@ async def test_what_the_old_protocol_paused_for_its_output_the_new_one_is_told(
             super().switch()
 
     async with connect(Flood(new), small_buffers=True, max_buffered=4_000_000) as peer:
-        await peer.send(b"go\r\n")
-        await peer.settle()
+        await peer.say(b"go\r\n")
         assert new.heard == ["connection_made", "pause_writing"]
         assert len(await peer.receive_exactly(2_000_011)) == 2_000_011
         await peer.settle()
         assert new.heard == ["connection_made", "pause_writing", "resume_writing"]
-
-
-class Refusing(Recorder):
-    def attached(self) -> None:
-        raise ValueError("no state")
-
-
-@pytest.mark.usefixtures("logged_errors")
-async def test_a_receiver_that_cannot_be_made_ends_the_connection(connect: Connecting) -> None:
-    new = Refusing()
-    async with connect(Preamble(new)) as peer:
-        await peer.send(b"go\r\n")
-        await peer.settle()
-        assert new.heard == []
-        assert new.transport.closing
 
 
 class Keeper(Preamble):
@@ -291,8 +176,7 @@ async def test_the_new_protocol_hears_of_an_eof_that_the_old_one_has_kept_open(
     old = Keeper(new)
     async with connect(old) as peer:
         await peer.send(rest)
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         old.transport.switch_protocol(new)
         await peer.settle()
         assert old.heard == ["made", "eof"]
@@ -317,8 +201,7 @@ async def test_a_switch_in_eof_received_hands_over_a_connection_that_is_kept_ope
             return True
 
     async with connect(Last(new)) as peer:
-        await peer.send_eof()
-        await peer.settle()
+        await peer.say_eof()
         assert new.heard == ["connection_made", "eof_received", "connection_lost"]
 
 
@@ -334,8 +217,7 @@ async def test_a_switch_in_quiesce_is_followed_by_a_quiesce_of_the_new_one(
 
     async with serving(Draining(new)) as service:
         peer = await service.connect()
-        await peer.send(b"hal")
-        await service.settle()
+        await peer.say(b"hal")
         await service.start_drain()
         await service.settle()
         assert new.received == b"hal"
@@ -355,66 +237,15 @@ async def test_a_protocol_may_take_over_again(connect: Connecting) -> None:
     old = Preamble(Recorder())
     old.new = sub = Sub(old)
     async with connect(old) as peer:
-        await peer.send(b"go\r\none\r\ntwo\r\ngo\r\nthree\r\nfour\r\n")
-        await peer.settle()
+        await peer.say(b"go\r\none\r\ntwo\r\ngo\r\nthree\r\nfour\r\n")
         assert sub.heard == [b"one", b"three"]
         assert old.heard == ["made", b"go", "made", b"two", b"go", "made", b"four"]
-
-
-async def test_two_connections_cannot_switch_to_the_same_protocol(connect: Connecting) -> None:
-    new = Recorder()
-    refused: list[str] = []
-
-    class Greedy(Preamble):
-        def switch(self) -> None:
-            try:
-                super().switch()
-            except RuntimeError as error:
-                refused.append(str(error))
-
-    first, second = Greedy(new), Greedy(new)
-    async with connect(first) as peer, connect(second) as other:
-        await peer.send(b"go\r\n")
-        await peer.settle()
-        await other.send(b"go\r\n")
-        await other.settle()
-        assert len(refused) == 1
-        assert "in use" in refused[0]
 
 
 async def test_the_new_protocol_keeps_a_factory_of_its_own(connect: Connecting) -> None:
     new = Recorder()
     new.factory = mine = object()
     async with connect(Preamble(new)) as peer:
-        await peer.send(b"go\r\n")
-        await peer.settle()
+        await peer.say(b"go\r\n")
         assert new.heard == ["connection_made"]
         assert new.factory is mine
-
-
-@pytest.mark.usefixtures("logged_errors")
-async def test_when_the_new_one_cannot_be_attached_the_old_one_hears_of_the_end(
-    connect: Connecting,
-) -> None:
-    old = Preamble(Refusing())
-    async with connect(old) as peer:
-        await peer.send(b"go\r\n")
-        await peer.settle()
-        assert old.heard == ["made", b"go", CallbackError]
-
-
-class WithFaultyRest(Preamble):
-    def take_rest(self) -> bytes:
-        raise ValueError("no rest")
-
-
-async def test_a_receiver_that_fails_to_hand_over_ends_this_connection_only(
-    connect: Connecting, logged_errors: list[object]
-) -> None:
-    old = WithFaultyRest(Recorder())
-    async with connect(old) as peer:
-        await peer.send(b"go\r\n")
-        await peer.settle()
-        assert old.heard == ["made", b"go", CallbackError]
-        assert old.new.heard == []  # type: ignore[attr-defined]
-    assert len(logged_errors) == 1
