@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from trioproto.testing.serve_factory import ServeFactory
+    from trioproto.testing.serving import ServeFactory
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,9 +16,8 @@ from trioproto.testing.memory_client import MemoryClientEndpoint
 from trioproto.testing.memory_listener import MemoryListener, open_memory_listener
 from trioproto.testing.partitions import VerificationFailed
 from trioproto.testing.scripted import ScriptedPeer, peer
-from trioproto.testing.serve_factory import ServeFactory
 from trioproto.testing.served import MemoryServer, SocketServer
-from trioproto.testing.serving import serving
+from trioproto.testing.serving import ServeFactory, serving
 from trioproto.testing.session_text import SessionError, Step
 from trioproto.testing.sessions import Session, read_sessions
 from trioproto.testing.strategies import chunks, frames

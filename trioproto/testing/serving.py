@@ -7,8 +7,9 @@ the end. What is otherwise: an error in a callback fails the test.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 import trio
 
@@ -25,79 +26,89 @@ if TYPE_CHECKING:
     from trioproto.endpoints.endpoint import ServerEndpoint
 
 
-@overload
-def serving(
-    target: Target[P],
-    /,
-    *,
-    tls: Literal[False] = ...,
-    capacity: int | None = ...,
-    half_close: bool = ...,
-    **settings: Any,
-) -> AbstractAsyncContextManager[MemoryServer[P, MemoryStream]]: ...
+class ServeFactory(Protocol):
+    """What :func:`serving` is, and the fixture ``serve_factory``: how they are called."""
+
+    @overload
+    def __call__(
+        self,
+        target: Target[P],
+        /,
+        *,
+        tls: Literal[False] = ...,
+        capacity: int | None = ...,
+        half_close: bool = ...,
+        **settings: Any,
+    ) -> AbstractAsyncContextManager[MemoryServer[P, MemoryStream]]: ...
+
+    @overload
+    def __call__(
+        self,
+        target: Target[P],
+        /,
+        *,
+        tls: Literal[True] | TLSContexts,
+        server_hostname: str = ...,
+        capacity: int | None = ...,
+        half_close: bool = ...,
+        **settings: Any,
+    ) -> AbstractAsyncContextManager[MemoryServer[P, TLSStream]]: ...
+
+    @overload
+    def __call__(
+        self,
+        target: Target[P],
+        endpoint: str | ServerEndpoint,
+        /,
+        *endpoints: str | ServerEndpoint,
+        tls: Literal[False] = ...,
+        **settings: Any,
+    ) -> AbstractAsyncContextManager[SocketServer[P, trio.SocketStream]]: ...
+
+    @overload
+    def __call__(
+        self,
+        target: Target[P],
+        endpoint: str | ServerEndpoint,
+        /,
+        *endpoints: str | ServerEndpoint,
+        tls: Literal[True] | TLSContexts,
+        server_hostname: str = ...,
+        **settings: Any,
+    ) -> AbstractAsyncContextManager[SocketServer[P, trio.SSLStream[trio.SocketStream]]]: ...
+
+    @overload
+    def __call__(
+        self,
+        target: Target[P],
+        /,
+        *,
+        tls: bool | TLSContexts,
+        server_hostname: str = ...,
+        capacity: int | None = ...,
+        half_close: bool = ...,
+        **settings: Any,
+    ) -> AbstractAsyncContextManager[MemoryServer[P, trio.abc.Stream]]: ...
+
+    @overload
+    def __call__(
+        self,
+        target: Target[P],
+        endpoint: str | ServerEndpoint,
+        /,
+        *endpoints: str | ServerEndpoint,
+        tls: bool | TLSContexts,
+        server_hostname: str = ...,
+        **settings: Any,
+    ) -> AbstractAsyncContextManager[SocketServer[P, trio.abc.Stream]]: ...
 
 
-@overload
-def serving(
-    target: Target[P],
-    /,
-    *,
-    tls: Literal[True] | TLSContexts,
-    server_hostname: str = ...,
-    capacity: int | None = ...,
-    half_close: bool = ...,
-    **settings: Any,
-) -> AbstractAsyncContextManager[MemoryServer[P, TLSStream]]: ...
+def _overloaded(function: Callable[..., Any]) -> ServeFactory:
+    """Have *function* typed by the overloads, which are there once, for the fixture too."""
+    return function
 
 
-@overload
-def serving(
-    target: Target[P],
-    endpoint: str | ServerEndpoint,
-    /,
-    *endpoints: str | ServerEndpoint,
-    tls: Literal[False] = ...,
-    **settings: Any,
-) -> AbstractAsyncContextManager[SocketServer[P, trio.SocketStream]]: ...
-
-
-@overload
-def serving(
-    target: Target[P],
-    endpoint: str | ServerEndpoint,
-    /,
-    *endpoints: str | ServerEndpoint,
-    tls: Literal[True] | TLSContexts,
-    server_hostname: str = ...,
-    **settings: Any,
-) -> AbstractAsyncContextManager[SocketServer[P, trio.SSLStream[trio.SocketStream]]]: ...
-
-
-@overload
-def serving(
-    target: Target[P],
-    /,
-    *,
-    tls: bool | TLSContexts,
-    server_hostname: str = ...,
-    capacity: int | None = ...,
-    half_close: bool = ...,
-    **settings: Any,
-) -> AbstractAsyncContextManager[MemoryServer[P, trio.abc.Stream]]: ...
-
-
-@overload
-def serving(
-    target: Target[P],
-    endpoint: str | ServerEndpoint,
-    /,
-    *endpoints: str | ServerEndpoint,
-    tls: bool | TLSContexts,
-    server_hostname: str = ...,
-    **settings: Any,
-) -> AbstractAsyncContextManager[SocketServer[P, trio.abc.Stream]]: ...
-
-
+@_overloaded
 def serving(
     target: Target[P],
     /,
