@@ -29,7 +29,7 @@ from trioproto.testing import (
     connected,
     serving,
 )
-from trioproto.testing.contexts import contexts_of
+from trioproto.testing.tls_contexts import contexts_of
 
 ALICE = TCPAddress("192.0.2.1", 1025)
 TCP = "tcp:0:interface=127.0.0.1"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from trioproto.testing.telling import compared
-from trioproto.testing.watched import WatchedHarness
+from trioproto.testing.watched_harness import WatchedHarness
 
 
 class Peer:

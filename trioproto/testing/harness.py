@@ -18,7 +18,7 @@ from trioproto.sansio.layer import Layer
 from trioproto.sansio.lifecycle import State
 from trioproto.sansio.settings import Settings
 from trioproto.sansio.transport import Transport
-from trioproto.testing.by_hand import ByHand, _nothing, checked_seconds
+from trioproto.testing.manual_driver import ManualDriver, _nothing, checked_seconds
 from trioproto.testing.pipe import reset_error
 from trioproto.testing.targets import Target, factory_of
 from trioproto.testing.transcript import TranscriptError, tells_all
@@ -28,7 +28,7 @@ __tracebackhide__ = tells_all
 R = TypeVar("R", bound=ConnectionClosed)
 
 
-class Harness(ByHand, Generic[P]):
+class Harness(ManualDriver, Generic[P]):
     r"""One connection of a protocol, driven step by step.
 
     ::

@@ -15,8 +15,8 @@ import trio
 
 from trioproto.sansio.addresses import Address, UnknownAddress
 from trioproto.testing.faults import NONE, Faults
+from trioproto.testing.memory_pipe import MemoryPipe, wait_for
 from trioproto.testing.pipe import CAPACITY, Pipe, reset_error
-from trioproto.testing.way import Way, wait_for
 
 MEMORY = UnknownAddress("memory")
 """The address of an end that was given none."""
@@ -33,7 +33,9 @@ class PlainMemoryStream(trio.abc.Stream):
         peer: that of the other end.
     """
 
-    def __init__(self, incoming: Way, outgoing: Way, local: Address, peer: Address) -> None:
+    def __init__(
+        self, incoming: MemoryPipe, outgoing: MemoryPipe, local: Address, peer: Address
+    ) -> None:
         self.local = local
         self.peer = peer
         self._incoming = incoming
@@ -324,7 +326,7 @@ def ends_of(
     local: Address = MEMORY,
 ) -> tuple[MemoryStream, PlainMemoryStream]:
     """Make the two ends of two pipes: the client's, and the server's."""
-    up, down = Way(to_server), Way(to_client)
+    up, down = MemoryPipe(to_server), MemoryPipe(to_client)
     up.back, down.back = down, up
     kind = MemoryStream if half_close else PlainMemoryStream
     return MemoryStream(down, up, peer, local), kind(up, down, local, peer)

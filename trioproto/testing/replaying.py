@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from trioproto.sansio.tape import Direction
+from trioproto.testing.expect_buffer import EOF, RESET, ExpectBuffer
 from trioproto.testing.harness import Harness
-from trioproto.testing.heard import EOF, RESET, Heard
 from trioproto.testing.session_text import Step, What
 from trioproto.testing.targets import Maker, made_by
 from trioproto.testing.transcript import TranscriptError, tells_all
@@ -50,7 +50,7 @@ class _Replaying:
         self._harness = harness
         self._newline = newline
         self._times = times
-        self._heard = Heard(harness.transcript)
+        self._heard = ExpectBuffer(harness.transcript)
 
     def begin(self) -> None:
         """Connect."""

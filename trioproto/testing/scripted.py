@@ -15,11 +15,11 @@ from typing import TypeVarTuple
 import trio
 
 from trioproto.sansio.errors import NotSupported
-from trioproto.testing.heard import EOF, RESET, Heard
-from trioproto.testing.quiet import until_quiet, within
+from trioproto.testing.expect_buffer import EOF, RESET, ExpectBuffer
 from trioproto.testing.session_streams import hold
 from trioproto.testing.sessions import Session
 from trioproto.testing.telling import shown
+from trioproto.testing.timeouts import until_quiet, within
 from trioproto.testing.transcript import Transcript, tells_all
 
 __tracebackhide__ = tells_all
@@ -99,7 +99,7 @@ class ScriptedPeer:
         self.timeout = timeout
         self._began = trio.current_time()
         self.transcript = Transcript()
-        self._heard = Heard(self.transcript)
+        self._heard = ExpectBuffer(self.transcript)
 
     # To the protocol
 

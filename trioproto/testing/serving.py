@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 import trio
 
 from trioproto.factory import P
-from trioproto.testing.block import Block
-from trioproto.testing.contexts import SERVER_NAME, TLSContexts, contexts_of
 from trioproto.testing.memory import MemoryStream
 from trioproto.testing.memory_listener import open_memory_listener
 from trioproto.testing.pipe import CAPACITY
-from trioproto.testing.served import MemoryServer, SocketServer, TLSStream
+from trioproto.testing.server_handles import MemoryServer, SocketServer, TLSStream
+from trioproto.testing.serving_block import ServingBlock
 from trioproto.testing.targets import Target, factory_of
+from trioproto.testing.tls_contexts import SERVER_NAME, TLSContexts, contexts_of
 
 if TYPE_CHECKING:
     from trioproto.endpoints.endpoint import ServerEndpoint
@@ -158,11 +158,11 @@ def serving(
     """
     if endpoints:
         contexts = None if tls is False else contexts_of(tls)
-        return Block(
+        return ServingBlock(
             SocketServer(factory_of(target), contexts, server_hostname, endpoints), settings
         )
     given = memory_server(target, tls, server_hostname, capacity, half_close=half_close)
-    return Block(given, settings)
+    return ServingBlock(given, settings)
 
 
 def memory_server(

@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 
 from trioproto.runtime.factory import Factory
 from trioproto.runtime.server import open_server
-from trioproto.testing.held import LeftOverError, TasksOf, held_by
-from trioproto.testing.raised import mark, raise_as_it_was, sort_out
-from trioproto.testing.served import Served
+from trioproto.testing.block_errors import mark, raise_as_it_was, sort_out
+from trioproto.testing.leaks import LeftOverError, StartedTasks, held_by
+from trioproto.testing.server_handles import ServerHandle
 from trioproto.testing.threads import threads_take_no_time
 
-H = TypeVar("H", bound=Served[Any, Any])
+H = TypeVar("H", bound=ServerHandle[Any, Any])
 
 
-class Block(AbstractAsyncContextManager[H]):
+class ServingBlock(AbstractAsyncContextManager[H]):
     """Serves during a block, and makes of what comes out what a test wants to see."""
 
     def __init__(self, given: H, settings: dict[str, Any]) -> None:
@@ -27,7 +27,7 @@ class Block(AbstractAsyncContextManager[H]):
 
     async def __aenter__(self) -> H:
         __tracebackhide__ = True
-        self._tasks = TasksOf()
+        self._tasks = StartedTasks()
         self._settings.set()
         try:
             with self._tasks:
@@ -78,7 +78,7 @@ class Block(AbstractAsyncContextManager[H]):
 
 
 @asynccontextmanager
-async def _open(given: Served[Any, Any]) -> AsyncIterator[None]:
+async def _open(given: ServerHandle[Any, Any]) -> AsyncIterator[None]:
     """Serve, and close the clients' ends: before the drain, or after a sudden end."""
     try:
         with threads_take_no_time():

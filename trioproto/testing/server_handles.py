@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from trioproto.runtime.server import Server
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.counts import Statistics
-    from trioproto.testing.contexts import TLSContexts
     from trioproto.testing.memory_listener import MemoryListener
+    from trioproto.testing.tls_contexts import TLSContexts
 
     S_co = TypeVar("S_co", bound=trio.abc.Stream, default=MemoryStream, covariant=True)
 else:
@@ -45,7 +45,7 @@ _TIME_TO_SHAKE_HANDS = 60.0
 """Seconds for the client's part of a TLS handshake, as what is dropped never comes."""
 
 
-class Served(ABC, Generic[P, S_co]):
+class ServerHandle(ABC, Generic[P, S_co]):
     """What the handles have in common.
 
     Args:
@@ -103,7 +103,7 @@ class Served(ABC, Generic[P, S_co]):
         return over_tls
 
 
-class MemoryServer(Served[P, S_co]):
+class MemoryServer(ServerHandle[P, S_co]):
     """A factory that is served in memory; see :func:`serving`.
 
     Attributes:
@@ -161,7 +161,7 @@ class MemoryServer(Served[P, S_co]):
                 await stream.wait_all_read()
 
 
-class SocketServer(Served[P, S_co]):
+class SocketServer(ServerHandle[P, S_co]):
     """A factory that is served on real endpoints; see :func:`serving`.
 
     Attributes:

@@ -21,11 +21,13 @@ _NO_LOOP = (
 )
 
 
-_marked: ContextVar[list[ByHand] | None] = ContextVar("trioproto.testing.marked", default=None)
+_marked: ContextVar[list[ManualDriver] | None] = ContextVar(
+    "trioproto.testing.marked", default=None
+)
 """Who has a turn after the step that is being taken; ``None``: none is."""
 
 
-class ByHand:
+class ManualDriver:
     """Moves the bytes of one connection when a test says so.
 
     Attributes:
@@ -73,7 +75,7 @@ class ByHand:
         """
         if _marked.get() is not None:
             raise RuntimeError("a harness cannot be driven from inside a callback")
-        marked: list[ByHand] = []
+        marked: list[ManualDriver] = []
         token = _marked.set(marked)
         try:
             self._open.tell = False

@@ -15,7 +15,7 @@ EOF = "EOF"
 RESET = "a reset"
 
 
-class Heard:
+class ExpectBuffer:
     """The bytes and the end that have come, and that nobody has expected yet.
 
     What is expected is taken off the front. If something else is there, or not
