@@ -13,8 +13,8 @@ from typing import TypeVar
 from trioproto.framing.codec import Codec
 from trioproto.testing.codec_cases import is_error
 from trioproto.testing.codec_trial import CodecTrial
+from trioproto.testing.failures import tells_all
 from trioproto.testing.partitions import halves
-from trioproto.testing.transcript import tells_all
 
 __tracebackhide__ = tells_all
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 from trioproto.sansio.errors import FramingError
 from trioproto.testing.codec_cases import take_one
 from trioproto.testing.codec_trial import CodecTrial
+from trioproto.testing.failures import tells_all
 from trioproto.testing.partitions import bytewise, halves, in_pieces, spread
-from trioproto.testing.transcript import tells_all
 
 __tracebackhide__ = tells_all
 

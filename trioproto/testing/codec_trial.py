@@ -9,8 +9,8 @@ from typing import Generic, NoReturn, TypeVar
 from trioproto.framing.codec import Codec
 from trioproto.sansio.errors import FramingError, IncompleteFrame
 from trioproto.testing.codec_cases import Case, alike, is_error, take, take_one
-from trioproto.testing.partitions import VerificationFailed, cuts
-from trioproto.testing.transcript import tells_all
+from trioproto.testing.failures import VerificationFailed, tells_all
+from trioproto.testing.partitions import cuts
 
 __tracebackhide__ = tells_all
 

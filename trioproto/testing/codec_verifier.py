@@ -16,8 +16,8 @@ from trioproto.testing.codec_cases import Case, ExpectedError, agree, take
 from trioproto.testing.codec_left_overs import with_left_overs
 from trioproto.testing.codec_pauses import with_pauses
 from trioproto.testing.codec_trial import CodecTrial
-from trioproto.testing.partitions import VerificationFailed, bytewise, halves
-from trioproto.testing.transcript import tells_all
+from trioproto.testing.failures import VerificationFailed, tells_all
+from trioproto.testing.partitions import bytewise, halves
 
 __tracebackhide__ = tells_all
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import NoReturn
 
-from trioproto.testing.telling import shown
-from trioproto.testing.transcript import Transcript, TranscriptError, tells_all
+from trioproto.testing.failures import TranscriptError, shown, tells_all
+from trioproto.testing.transcript import Transcript
 
 __tracebackhide__ = tells_all
 

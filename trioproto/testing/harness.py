@@ -18,10 +18,10 @@ from trioproto.sansio.layer import Layer
 from trioproto.sansio.lifecycle import State
 from trioproto.sansio.settings import Settings
 from trioproto.sansio.transport import Transport
+from trioproto.testing.failures import TranscriptError, tells_all
 from trioproto.testing.manual_driver import ManualDriver, _nothing, checked_seconds
 from trioproto.testing.pipe import reset_error
 from trioproto.testing.targets import Target, factory_of
-from trioproto.testing.transcript import TranscriptError, tells_all
 
 __tracebackhide__ = tells_all
 

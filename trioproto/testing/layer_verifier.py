@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from trioproto.sansio.errors import ConnectionClosed
 from trioproto.sansio.layer import Layer
+from trioproto.testing.failures import tells_all
 from trioproto.testing.layer_talk import LayerTalk, at, changing
 from trioproto.testing.partitions import bytewise, cuts, halves
-from trioproto.testing.transcript import tells_all
 from trioproto.testing.watched_layer import WatchedLayer
 
 __tracebackhide__ = tells_all

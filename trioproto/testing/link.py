@@ -17,12 +17,12 @@ from trioproto.factory import P
 from trioproto.sansio.addresses import Address
 from trioproto.sansio.layer import Layer
 from trioproto.sansio.protocol import Protocol
+from trioproto.testing.failures import TranscriptError, tells_all
 from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.harness import Harness
 from trioproto.testing.manual_driver import _nothing, checked_seconds
 from trioproto.testing.pipe import CAPACITY, Pipe
 from trioproto.testing.targets import Target
-from trioproto.testing.transcript import TranscriptError, tells_all
 
 __tracebackhide__ = tells_all
 

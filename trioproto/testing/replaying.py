@@ -7,10 +7,10 @@ from typing import Any
 
 from trioproto.sansio.tape import Direction
 from trioproto.testing.expect_buffer import EOF, RESET, ExpectBuffer
+from trioproto.testing.failures import TranscriptError, tells_all
 from trioproto.testing.harness import Harness
 from trioproto.testing.session_text import Step, What
 from trioproto.testing.targets import Maker, made_by
-from trioproto.testing.transcript import TranscriptError, tells_all
 
 __tracebackhide__ = tells_all
 

@@ -16,11 +16,11 @@ import trio
 
 from trioproto.sansio.errors import NotSupported
 from trioproto.testing.expect_buffer import EOF, RESET, ExpectBuffer
+from trioproto.testing.failures import shown, tells_all
 from trioproto.testing.session_streams import hold
 from trioproto.testing.sessions import Session
-from trioproto.testing.telling import shown
 from trioproto.testing.timeouts import until_quiet, within
-from trioproto.testing.transcript import Transcript, tells_all
+from trioproto.testing.transcript import Transcript
 
 __tracebackhide__ = tells_all
 

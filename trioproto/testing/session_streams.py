@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from trioproto.sansio.tape import Direction
+from trioproto.testing.failures import TranscriptError, tells_all
 from trioproto.testing.session_text import What
 from trioproto.testing.sessions import Session
-from trioproto.testing.transcript import TranscriptError, tells_all
 
 if TYPE_CHECKING:
     from trioproto.testing.scripted import ScriptedPeer
