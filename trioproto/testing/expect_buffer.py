@@ -122,8 +122,10 @@ class ExpectBuffer:
         if came:
             self.fail(f"nothing was to come, and {came} came")
 
-    def expect_no_more(self) -> None:
-        """Fail if bytes or a reset are there; EOF is no such thing."""
+    def expect_no_more(self, *, reset: bool = True) -> None:
+        """Fail if bytes are there, or a *reset*; EOF is no such thing."""
+        if not reset:
+            self.end_is_told = self.end is not None
         came = self._told()
         if came and came != EOF:
             self.fail(f"{came} came, and nobody expected it")
