@@ -19,8 +19,8 @@ from tests.tls.client_side import Client
 from tests.tls.over_wire import Speaker
 from trioproto import DrainReport, Factory, Protocol, Server, open_server
 from trioproto.errors import ConnectionClosed, ConnectionDone, ConnectionLost, ServerDraining
+from trioproto.testing import threads_take_no_time
 from trioproto.testing.conformance.peer import PeerWasReset
-from trioproto.testing.threads import no_thread_works, threads_take_no_time
 
 GRACE, FORCE = 5.0, 3.0
 CLEANUP = 2.0
@@ -183,6 +183,12 @@ async def brought_to(case: Case, server: Server[Any]) -> SocketPeer:
 
 async def until_quiet() -> None:
     """As `settle`, also when threads open and read a file meanwhile, one after the other."""
+    limiter = trio.to_thread.current_default_thread_limiter()
+    await settle()
+    while limiter.borrowed_tokens:
+        while limiter.borrowed_tokens:
+            await trio.lowlevel.checkpoint()
+        await settle()
     await settle()
     while not await no_thread_works():
         await settle()

@@ -66,8 +66,8 @@ async def peer(stream: trio.abc.Stream, *, timeout: float = 5.0) -> AsyncIterato
         with trio.CancelScope(shield=True, deadline=-inf), suppress(trio.BrokenResourceError):
             await stream.aclose()
         raise
-    with trio.move_on_after(timeout), suppress(trio.BrokenResourceError):
-        await stream.aclose()
+    with suppress(trio.BrokenResourceError):
+        await within(timeout, stream.aclose)
 
 
 class ScriptedPeer:
