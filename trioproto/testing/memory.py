@@ -312,21 +312,8 @@ def memory_stream_pair(
         ValueError: there is no room for a single byte.
     """
     now = trio.current_time()
-    to = Pipe(to_server, capacity=capacity, now=now)
-    back = Pipe(to_client, capacity=capacity, now=now)
-    return ends_of(to, back, half_close=half_close, peer=peer, local=local)
-
-
-def ends_of(
-    to_server: Pipe,
-    to_client: Pipe,
-    *,
-    half_close: bool = True,
-    peer: Address = MEMORY,
-    local: Address = MEMORY,
-) -> tuple[MemoryStream, PlainMemoryStream]:
-    """Make the two ends of two pipes: the client's, and the server's."""
-    up, down = MemoryPipe(to_server), MemoryPipe(to_client)
+    up = MemoryPipe(Pipe(to_server, capacity=capacity, now=now))
+    down = MemoryPipe(Pipe(to_client, capacity=capacity, now=now))
     up.back, down.back = down, up
     kind = MemoryStream if half_close else PlainMemoryStream
     return MemoryStream(down, up, peer, local), kind(up, down, local, peer)
