@@ -188,9 +188,6 @@ async def until_quiet() -> None:
         while limiter.borrowed_tokens:
             await trio.lowlevel.checkpoint()
         await settle()
-    await settle()
-    while not await no_thread_works():
-        await settle()
 
 
 @pytest.mark.parametrize("name", CASES)
