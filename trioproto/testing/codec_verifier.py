@@ -76,12 +76,11 @@ def verify_codec(
         VerificationFailed: something else came; the first that was found.
         ValueError: there is no case.
     """
-    tried = 0
+    cases = list(cases)
+    if not cases:
+        raise ValueError("there is no case to verify")
     for case in cases:
         _verify(CodecTrial(codec_factory, _as_case(case)))
-        tried += 1
-    if not tried:
-        raise ValueError("there is no case to verify")
 
 
 def _as_case(case: AnyCase[FrameT]) -> Case[FrameT]:

@@ -19,7 +19,7 @@ from trioproto.sansio.lifecycle import State
 from trioproto.sansio.settings import Settings
 from trioproto.sansio.transport import Transport
 from trioproto.testing.failures import TranscriptError, tells_all
-from trioproto.testing.manual_driver import ManualDriver, _nothing, checked_seconds
+from trioproto.testing.manual_driver import ManualDriver, checked_seconds
 from trioproto.testing.pipe import reset_error
 from trioproto.testing.targets import Target, factory_of
 
@@ -155,7 +155,7 @@ class Harness(ManualDriver, Generic[P]):
     def window(self, size: int | None) -> None:
         self._window = _checked(size)
         if self._connection is not None:
-            self._step(_nothing)
+            self._take_turn()
 
     # What else happens
 

@@ -87,12 +87,11 @@ def verify_layer(layer_factory: Callable[[], Layer], cases: Iterable[LayerCase])
         VerificationFailed: something else came; the first that was found.
         ValueError: there is no case.
     """
-    tried = 0
+    cases = list(cases)
+    if not cases:
+        raise ValueError("there is no case to verify")
     for case in cases:
         _verify_case(layer_factory, case)
-        tried += 1
-    if not tried:
-        raise ValueError("there is no case to verify")
 
 
 def _verify_case(make: Callable[[], Layer], case: LayerCase) -> None:

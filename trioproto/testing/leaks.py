@@ -53,7 +53,7 @@ def held_by(factory: Factory[Any], admission: Admission) -> dict[str, int]:
         "waiting": len(admission.waiting),
         "connections": len(factory.connections),
         "described": len(factory.connection_info()),
-        "buffered": factory._buffered,
+        "buffered": now.buffered,
         "opening": now.opening,
         "open": now.open,
     }

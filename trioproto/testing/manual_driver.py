@@ -89,6 +89,10 @@ class ManualDriver:
             finally:
                 _marked.reset(token)
 
+    def _take_turn(self) -> None:
+        """Take a step in which nothing happens but a turn."""
+        self._step(lambda: None)
+
     def _turn(self) -> None:
         """Do what a driver does after each event."""
         connection = self._open
@@ -176,7 +180,7 @@ class ManualDriver:
         """Take a turn: at once, or when the running step is over."""
         marked = _marked.get()
         if marked is None:
-            self._step(_nothing)
+            self._take_turn()
         else:
             marked.append(self)
 
@@ -229,7 +233,3 @@ def checked_seconds(seconds: float) -> float:
     if not 0 <= seconds < inf:
         raise ValueError(f"time does not go back, nor on for ever: {seconds}")
     return seconds
-
-
-def _nothing() -> None:
-    """Take a step in which nothing happens but a turn."""
