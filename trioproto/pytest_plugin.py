@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from trioproto.testing.serve_factory import ServeFactory
+    from trioproto.testing.serving import ServeFactory
 
 
 @pytest.hookimpl(wrapper=True)
@@ -42,7 +42,7 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     has failed is not told of this too: its traceback keeps much alive. Where there is
     no ``/proc``, nothing is looked at.
     """
-    from trioproto.testing.held import LeftOverError, described, open_descriptors
+    from trioproto.testing.leaks import LeftOverError, described, open_descriptors
 
     before = open_descriptors()
     failed = request.session.testsfailed

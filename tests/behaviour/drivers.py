@@ -25,7 +25,6 @@ from typing import Any
 import trio
 import trio.testing
 
-from tests.behaviour.listeners import QueueListener
 from tests.behaviour.tls_peers import TLSPeer, server_context
 from trioproto import Factory, Protocol, Server, TCPAddress, serve
 from trioproto.endpoints import Bound, ServerEndpoint, parse_endpoint
@@ -35,9 +34,10 @@ from trioproto.layers.tls import TLSLayer
 from trioproto.sansio.addresses import Address, address_from_sockaddr
 from trioproto.testing import (
     Harness,
+    MemoryListener,
     MemoryStream,
-    PlainMemoryStream,
     conformance,
+    memory_stream_pair,
 )
 from trioproto.testing.conformance import (
     MORE_THAN_FITS,
@@ -48,8 +48,6 @@ from trioproto.testing.conformance import (
     Service,
 )
 from trioproto.testing.conformance.service import UNMARKED, Connecting, Serving, patience
-from trioproto.testing.memory import ends_of
-from trioproto.testing.pipe import Pipe
 
 # Of the contract, what the tests beside these import together with the drivers.
 __all__ = [
@@ -326,9 +324,9 @@ class MemoryService(HandleService):
     features = LOOP_FEATURES | {Feature.HALF_CLOSE_IS_OPTIONAL}
 
     async def new_peer(self) -> Peer:
-        peer, stream = memory_pair(self)
+        ours, stream = memory_stream_pair(capacity=capacity(self), half_close=self.half_close)
         self.handle(stream)
-        return peer
+        return MemoryPeer(ours)
 
 
 class TLSMemoryService(MemoryService):
@@ -401,14 +399,12 @@ class ListenerService(ServerService):
     name = "listener"
     features = SERVER_FEATURES | {Feature.HALF_CLOSE_IS_OPTIONAL}
 
-    def endpoint(self) -> QueueListener:
-        self.listener = QueueListener()
+    def endpoint(self) -> MemoryListener:
+        self.listener = MemoryListener(capacity=capacity(self), half_close=self.half_close)
         return self.listener
 
     async def new_peer(self) -> Peer:
-        peer, stream = memory_pair(self)
-        self.listener.offer(stream)
-        return peer
+        return MemoryPeer(await self.listener.connect())
 
 
 class PollService(ServerService):
@@ -463,11 +459,10 @@ async def over_tls(service: Service, below: Peer) -> Peer:
 
 
 class MemoryPeer(Peer):
-    """The client's end of a memory stream; ``stream`` is the server's."""
+    """The client's end of a memory stream."""
 
-    def __init__(self, ours: MemoryStream, stream: PlainMemoryStream) -> None:
+    def __init__(self, ours: MemoryStream) -> None:
         self.ours = ours
-        self.stream = stream
 
     async def send(self, data: bytes) -> None:
         await self.ours.send_all(data)
@@ -573,11 +568,8 @@ class SocketPeer(Peer):
         return bytes(received)
 
 
-def memory_pair(service: Service) -> tuple[MemoryPeer, PlainMemoryStream]:
-    capacity = SMALL if service.small_buffers else ROOMY
-    to_server, to_client = Pipe(capacity=ROOMY), Pipe(capacity=capacity)
-    ours, stream = ends_of(to_server, to_client, half_close=service.half_close)
-    return MemoryPeer(ours, stream), stream
+def capacity(service: Service) -> int:
+    return SMALL if service.small_buffers else ROOMY
 
 
 def small_socket() -> socket.socket:

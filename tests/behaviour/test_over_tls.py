@@ -12,17 +12,18 @@ from trio.testing import MockClock
 from tests.behaviour.drivers import (
     PLAIN,
     Connecting,
+    MemoryPeer,
     MemoryService,
     PollService,
     Serving,
     TLSMemoryService,
-    memory_pair,
     over_tls,
 )
 from tests.behaviour.tls_peers import TLSPeer, server_context
 from trioproto import Factory
 from trioproto.errors import AgeTimeout, FirstByteTimeout, HandshakeTimeout, PeerTooSlow
 from trioproto.framing import LineReceiver
+from trioproto.testing import memory_stream_pair
 from trioproto.testing.conformance.peer import Peer
 from trioproto.testing.conformance.recorder import Recorder
 
@@ -224,11 +225,11 @@ async def test_a_total_rate_set_in_the_handshake_counts_after_it(
     factory = Factory(lambda: protocol)
     async with serving(factory) as service:
         assert isinstance(service, TLSMemoryService)
-        below, stream = memory_pair(service)
+        ours, stream = memory_stream_pair()
         service.handle(stream)
         await service.settle()
         factory.configure(send_rate_total=RATE)
-        peer = await over_tls(service, below)
+        peer = await over_tls(service, MemoryPeer(ours))
         await service.settle()
         protocol.transport.write(bytes(4 * RATE))
         await service.pass_time(1)

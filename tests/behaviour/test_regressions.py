@@ -12,11 +12,10 @@ from trio.testing import MockClock
 
 from tests.behaviour.drivers import (
     Connecting,
-    ListenerService,
+    MemoryService,
     ServerService,
     Serving,
     SocketPeer,
-    memory_pair,
     serving,
 )
 from trioproto import Factory, Protocol
@@ -24,7 +23,7 @@ from trioproto.errors import (
     ConnectionAborted,
     ConnectionLost,
 )
-from trioproto.testing import Harness, PlainMemoryStream
+from trioproto.testing import Harness, memory_stream_pair
 from trioproto.testing.conformance.recorder import Recorder
 
 
@@ -143,25 +142,31 @@ async def test_a_reset_in_the_tick_of_a_drain_cancels_a_callback_at_once(
         assert type(protocol.reason) is ConnectionLost
 
 
-class Odd(PlainMemoryStream):
-    """Raises what no stream should."""
+class Odd(trio.abc.ReceiveStream):
+    """Raises what no stream should, when something has come from one."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.stream = stream
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        await super().receive_some(max_bytes)
+        await self.stream.receive_some(max_bytes)
         raise ValueError("bad bytes")
+
+    async def aclose(self) -> None:
+        await self.stream.aclose()
 
 
 async def test_what_no_stream_should_raise_ends_that_connection_only_and_is_logged(
     logged_errors: list[logging.LogRecord],
 ) -> None:
     odd, other = Recorder(), Recorder()
-    async with serving("listener", Sequence(odd, other)) as service:
-        assert isinstance(service, ListenerService)
-        peer, stream = memory_pair(service)
-        service.listener.offer(Odd(stream._incoming, stream._outgoing, stream.local, stream.peer))
+    async with serving("memory", Sequence(odd, other)) as service:
+        assert isinstance(service, MemoryService)
+        ours, stream = memory_stream_pair()
+        service.handle(trio.StapledStream(stream, Odd(stream)))
         await service.settle()
         await service.connect()
-        await peer.send(b"go")
+        await ours.send_all(b"go")
         await service.settle()
         assert type(odd.reason) is ConnectionLost
         assert isinstance(odd.reason.__cause__, ValueError)

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.behaviour.listeners import QueueListener
 from tests.endpoints.sockets import descriptors, dial_unix
 from tests.serving.conversations import LOOPBACK, Counting, Echo, Greeter, Holds, dial, settle
-from tests.serving.test_listeners import offer
+from tests.serving.test_listeners import offer, refuses
 from trioproto import Factory, UnknownAddress, open_server, serve
 from trioproto.endpoints import Bound, ServerEndpoint, TCPServerEndpoint
 from trioproto.errors import ListenError
 from trioproto.runtime import server as server_module
+from trioproto.testing import MemoryListener, PlainMemoryStream
 
 
 class Noting(ServerEndpoint):
@@ -149,7 +149,7 @@ async def test_what_was_bound_is_released_when_cancelled_while_binding() -> None
 
 
 async def test_a_listener_that_an_endpoint_made_is_closed_if_nobody_accepts() -> None:
-    listener = QueueListener()
+    listener = MemoryListener()
 
     class Gives(ServerEndpoint):
         text = "gives"
@@ -160,20 +160,20 @@ async def test_a_listener_that_an_endpoint_made_is_closed_if_nobody_accepts() ->
 
     with trio.fail_after(5), pytest.raises(ListenError):
         await serve(Factory(Greeter), Gives(), "tcp:0:interface=192.0.2.1")
-    assert listener.closed
+    assert await refuses(listener)
 
 
 # Listeners that end
 
 
-class Ending(QueueListener):
+class Ending(MemoryListener):
     """Gives so many streams, and no more."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
         self.left = count
 
-    async def accept(self) -> trio.abc.Stream:
+    async def accept(self) -> PlainMemoryStream:
         if not self.left:
             raise trio.EndOfChannel
         self.left -= 1
@@ -185,9 +185,9 @@ async def test_when_nothing_is_left_to_be_accepted_the_server_ends_with_its_conn
     factory = Counting(Echo)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve, factory, listener)
-        peers = [offer(listener) for _ in range(2)]
+        peers = [await offer(listener) for _ in range(2)]
         await settle()
-        assert listener.closed
+        assert await refuses(listener)
         for peer in peers:  # they are not drained
             await peer.send(b"still here")
             assert await peer.receive_exactly(10) == b"still here"
@@ -222,7 +222,7 @@ async def test_one_listener_that_ends_does_not_end_the_others() -> None:
     listener = Ending(0)
     async with open_server(Factory(Greeter), listener, LOOPBACK) as server:
         await settle()
-        assert listener.closed
+        assert await refuses(listener)
         peer = dial(server.addresses[1])
         assert await peer.receive_exactly(5) == b"hello"
         await peer.aclose()
@@ -231,7 +231,7 @@ async def test_one_listener_that_ends_does_not_end_the_others() -> None:
 async def test_a_server_whose_listeners_have_ended_can_be_drained() -> None:
     listener = Ending(1)
     async with open_server(Factory(Holds), listener) as server:
-        peer = offer(listener)
+        peer = await offer(listener)
         assert await peer.receive_exactly(5) == b"hello"
         await settle()
         server.stop()

@@ -9,7 +9,7 @@ import trio
 from tests.tls.over_wire import count, open_descriptors
 from trioproto import Factory
 from trioproto.runtime.admission import Admission
-from trioproto.testing.held import held_by
+from trioproto.testing.leaks import held_by
 
 __all__ = ["check_books", "check_nothing_held", "held_by", "held_by_process"]
 

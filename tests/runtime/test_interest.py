@@ -19,9 +19,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.behaviour.drivers import MORE_THAN_FITS, Serving
 from tests.runtime.standins import Steps
 from trioproto.errors import ConnectionDone
+from trioproto.testing import threads_take_no_time
 from trioproto.testing.conformance.peer import Peer
 from trioproto.testing.conformance.recorder import Recorder, keep_open
-from trioproto.testing.threads import threads_take_no_time
 
 on_sockets = pytest.mark.parametrize("driver", ["poll", "stream"])
 

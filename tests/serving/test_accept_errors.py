@@ -16,13 +16,13 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import SocketPeer
-from tests.behaviour.listeners import QueueListener
 from tests.serving.conversations import LOOPBACK, Counting, Greeter, dial, settle
 from tests.serving.test_listeners import offer
 from tests.tls.over_wire import open_descriptors
 from trioproto import Factory, TCPAddress, connect, open_server, serve
 from trioproto.endpoints import Bound, ServerEndpoint
 from trioproto.sansio.addresses import address_from_sockaddr
+from trioproto.testing import MemoryListener, PlainMemoryStream
 from trioproto.testing.conformance.peer import PeerWasReset
 
 
@@ -78,14 +78,14 @@ async def test_accepting_survives_emfile_and_serves_again(
     assert not any(record.exc_info for record in logged_errors)
 
 
-class Failing(QueueListener):
+class Failing(MemoryListener):
     """Fails first, as the kernel may."""
 
     def __init__(self, *errors: Exception) -> None:
         super().__init__()
         self.errors = list(errors)
 
-    async def accept(self) -> trio.abc.Stream:
+    async def accept(self) -> PlainMemoryStream:
         await trio.lowlevel.checkpoint()
         if self.errors:
             raise self.errors.pop(0)
@@ -104,7 +104,7 @@ async def test_accepting_goes_on_after_what_passes(
         over_tcp = dial(server.addresses[0])
         assert await over_tcp.receive_exactly(5) == b"hello"
         with trio.fail_after(60):
-            peer = offer(listener)
+            peer = await offer(listener)
             assert await peer.receive_exactly(5) == b"hello"
         await peer.aclose()
         await over_tcp.aclose()

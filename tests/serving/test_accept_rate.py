@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import SocketPeer
-from tests.behaviour.listeners import QueueListener
 from tests.serving.conversations import LOOPBACK, Greeter, dial, settle
 from tests.serving.limited import REFUSAL, admission_of, check_at_rest, ends
 from tests.serving.test_listeners import offer
 from trioproto import Factory, Server, open_server
 from trioproto.runtime.admission import Admission
+from trioproto.testing import MemoryListener
 
 
 @asynccontextmanager
@@ -100,12 +100,12 @@ async def test_who_is_too_early_can_be_refused(autojump_clock: MockClock) -> Non
 
 
 async def test_ready_made_listeners_and_handle_share_the_rate(autojump_clock: MockClock) -> None:
-    listener = QueueListener()
+    listener = MemoryListener()
     factory = Factory(Greeter, max_accept_rate=2)
     async with open_server(factory, LOOPBACK, listener, grace=0) as server:
         for _ in range(3):
             dial(server.addresses[0])
-            offer(listener)
+            await offer(listener)
         await settle()
         counts = [len(factory.connections)]
         for _ in range(4):

@@ -12,13 +12,13 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import MemoryPeer, OverTLS
-from tests.behaviour.listeners import QueueListener
 from tests.serving.conversations import LOOPBACK, Greeter, dial, dialled
 from tests.serving.limited import TriesLater, check_at_rest
 from tests.serving.test_listeners import offer
 from tests.tls.over_wire import Speaker
 from trioproto import Factory, open_server
 from trioproto.runtime.admission import Admission
+from trioproto.testing import MemoryListener, PlainMemoryStream
 
 STRIDE = 3
 """Every so many steps: other ones in each run, as tasks are run in another order."""
@@ -74,10 +74,22 @@ SCENARIOS: dict[str, dict[str, Any]] = {
 }
 
 
+class Remembers(MemoryListener):
+    """Knows what was accepted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accepted: list[PlainMemoryStream] = []
+
+    async def accept(self) -> PlainMemoryStream:
+        self.accepted.append(await super().accept())
+        return self.accepted[-1]
+
+
 async def serve_some(factory: Kept, instrument: CancelsAt) -> None:
     """Have peers come to a socket, over TLS and to a ready-made listener, until all have gone."""
-    listener = QueueListener()
-    streams: list[MemoryPeer] = [offer(listener) for _ in range(3)]
+    listener = Remembers()
+    streams: list[MemoryPeer] = [await offer(listener) for _ in range(3)]
     clients: list[Any] = []
     with trio.CancelScope() as instrument.scope:
         async with open_server(factory, LOOPBACK, OverTLS(LOOPBACK), listener, grace=1) as server:
@@ -101,7 +113,7 @@ async def serve_some(factory: Kept, instrument: CancelsAt) -> None:
     instrument.scope = None
     if factory.admission is not None:
         check_at_rest(factory, factory.admission)
-    assert all(each.stream.closed for each in streams[: listener.accepted])
+    assert all(each.closed for each in listener.accepted)
 
 
 def run(make: Callable[[], Kept], steps: int) -> int:

@@ -12,15 +12,14 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import MORE_THAN_FITS, OverTLS, SocketPeer, small_listener
-from tests.behaviour.listeners import QueueListener
 from tests.serving.conversations import LOOPBACK, Greeter, Holds, dial, outcome, settle
 from tests.serving.test_listeners import offer
 from tests.tls.client_side import Client
 from tests.tls.over_wire import Speaker
 from trioproto import DrainReport, Factory, Protocol, Server, open_server
 from trioproto.errors import ConnectionClosed, ConnectionDone, ConnectionLost, ServerDraining
+from trioproto.testing import MemoryListener, threads_take_no_time
 from trioproto.testing.conformance.peer import PeerWasReset
-from trioproto.testing.threads import no_thread_works, threads_take_no_time
 
 GRACE, FORCE = 5.0, 3.0
 CLEANUP = 2.0
@@ -183,8 +182,11 @@ async def brought_to(case: Case, server: Server[Any]) -> SocketPeer:
 
 async def until_quiet() -> None:
     """As `settle`, also when threads open and read a file meanwhile, one after the other."""
+    limiter = trio.to_thread.current_default_thread_limiter()
     await settle()
-    while not await no_thread_works():
+    while limiter.borrowed_tokens:
+        while limiter.borrowed_tokens:
+            await trio.lowlevel.checkpoint()
         await settle()
 
 
@@ -452,9 +454,9 @@ async def test_an_end_that_is_never_done_is_bounded(autojump_clock: MockClock) -
 async def test_connections_over_streams_are_drained_in_time(
     autojump_clock: MockClock, protocol: type[Protocol], ended: str
 ) -> None:
-    listener = QueueListener()
+    listener = MemoryListener()
     async with open_server(Factory(protocol, **NEVER), listener) as server:
-        peer = offer(listener)
+        peer = await offer(listener)
         assert await peer.receive_exactly(5) == b"hello"
         await peer.send(b"request")
         await settle()
@@ -473,10 +475,10 @@ async def test_a_scope_entered_by_hand_is_drained_the_same_way(autojump_clock: M
         def connection_lost(self, reason: object) -> None:
             seen.append((type(reason), trio.current_time()))
 
-    listener = QueueListener()
+    listener = MemoryListener()
     factory = Factory(Notes, **NEVER, drain_grace=GRACE, drain_force=FORCE)
     async with trio.open_nursery() as nursery:
-        peer = offer(listener)
+        peer = await offer(listener)
         async with factory:
             nursery.start_soon(factory.handle, await listener.accept())
             assert await peer.receive_exactly(5) == b"hello"
@@ -554,8 +556,8 @@ async def test_who_waits_for_a_cancelled_server_finds_all_connections_ended(
                 if over == "sockets":
                     peer: Any = dial(server.addresses[0])
                 else:
-                    listener = QueueListener()
-                    peer = offer(listener)
+                    listener = MemoryListener()
+                    peer = await offer(listener)
                     nursery.start_soon(factory.handle, await listener.accept())
                 assert await peer.receive_exactly(5) == b"hello"
                 nursery.start_soon(wait_closed, server)

@@ -9,7 +9,6 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import OverTLS
-from tests.behaviour.listeners import QueueListener
 from tests.serving.conversations import LOOPBACK, Greeter, dial, settle
 from tests.serving.limited import (
     REFUSAL,
@@ -23,6 +22,7 @@ from tests.serving.limited import (
 from tests.serving.test_listeners import offer
 from tests.tls.over_wire import Speaker
 from trioproto import Factory, Protocol, open_server
+from trioproto.testing import MemoryListener
 
 
 class OnDemand(Greeter):
@@ -92,12 +92,12 @@ async def test_who_waits_comes_in_for_one_that_is_exempt(autojump_clock: MockClo
 @pytest.mark.parametrize("kind", ["sockets", "streams", "tls"])
 async def test_all_may_be_exempt_from_the_start(autojump_clock: MockClock, kind: str) -> None:
     factory = Factory(AtOnce, max_connections=1, max_per_peer=1, max_handshakes=1)
-    listener = QueueListener()
+    listener = MemoryListener()
     endpoint: Any = {"sockets": LOOPBACK, "streams": listener, "tls": OverTLS(LOOPBACK)}[kind]
     async with open_server(factory, endpoint, grace=0) as server:
         admission = admission_of(factory)
         for _ in range(5):
-            peer: Any = offer(listener) if kind == "streams" else dial(server.addresses[0])
+            peer: Any = await offer(listener) if kind == "streams" else dial(server.addresses[0])
             if kind == "tls":
                 peer = Speaker(peer)
                 await peer.shake()

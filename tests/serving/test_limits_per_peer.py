@@ -10,7 +10,6 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import SocketPeer
-from tests.behaviour.listeners import QueueListener
 from tests.endpoints.sockets import dial_unix
 from tests.serving.conversations import LOOPBACK, Greeter, dial, settle
 from tests.serving.limited import (
@@ -26,6 +25,7 @@ from tests.serving.limited import (
 from tests.serving.test_listeners import offer
 from trioproto import Factory, Server, open_server
 from trioproto.events import Event, LimitReached, Refused
+from trioproto.testing import MemoryListener
 from trioproto.testing.conformance.peer import Peer
 
 LIMIT = 2
@@ -197,10 +197,10 @@ async def test_unix_peers_are_told_apart_by_their_user(tmp_path: Path) -> None:
 
 
 async def test_peers_of_whom_nothing_is_known_are_not_counted() -> None:
-    listener = QueueListener()
+    listener = MemoryListener()
     factory = Factory(Greeter, max_per_peer=1)
     async with open_server(factory, listener):
-        peers = [offer(listener) for _ in range(5)]
+        peers = [await offer(listener) for _ in range(5)]
         for peer in peers:
             assert await peer.receive_exactly(5) == b"hello"
         assert held(admission_of(factory)) == Held(places=5)

@@ -10,17 +10,23 @@ import pytest
 import trio
 
 from tests.behaviour.drivers import MemoryPeer, small_listener
-from tests.behaviour.listeners import QueueListener
 from tests.serving.conversations import LOOPBACK, Echo, Greeter, dial, settle
 from trioproto import Factory, Protocol, TCPAddress, open_server, run_protocol
 from trioproto.errors import ConnectionDone, ServerCancelled
-from trioproto.testing import MemoryStream, memory_stream_pair
+from trioproto.testing import MemoryListener, MemoryStream, memory_stream_pair
 
 
-def offer(listener: QueueListener) -> MemoryPeer:
-    peer, stream = memory_pair()
-    listener.offer(stream)
-    return peer
+async def offer(listener: MemoryListener) -> MemoryPeer:
+    return MemoryPeer(await listener.connect())
+
+
+async def refuses(listener: MemoryListener) -> bool:
+    """Whether the listener is closed."""
+    try:
+        await listener.connect()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 async def test_a_socket_listener_is_served_and_closed() -> None:
@@ -35,21 +41,21 @@ async def test_a_socket_listener_is_served_and_closed() -> None:
 
 
 async def test_a_listener_of_any_kind_is_served_and_closed() -> None:
-    listener = QueueListener()
+    listener = MemoryListener()
     async with open_server(Factory(Echo), listener):
-        peer = offer(listener)
+        peer = await offer(listener)
         await peer.send(b"over memory")
         assert await peer.receive_exactly(11) == b"over memory"
         await peer.aclose()
-    assert listener.closed
+    assert await refuses(listener)
 
 
 async def test_listeners_and_strings_may_be_mixed() -> None:
-    listener = QueueListener()
+    listener = MemoryListener()
     factory = Factory(Greeter)
     async with open_server(factory, LOOPBACK, listener) as server:
         (address,) = [one for one in server.addresses if isinstance(one, TCPAddress)]
-        over_tcp, over_memory = dial(address), offer(listener)
+        over_tcp, over_memory = dial(address), await offer(listener)
         for peer in (over_tcp, over_memory):
             assert await peer.receive_exactly(5) == b"hello"
         assert len(factory.connections) == len(server.connections) == 2
@@ -58,22 +64,22 @@ async def test_listeners_and_strings_may_be_mixed() -> None:
 
 
 async def test_listeners_are_closed_when_another_endpoint_is_bad() -> None:
-    listener = QueueListener()
+    listener = MemoryListener()
     with pytest.raises(ValueError, match="nosuch"):
         async with open_server(Factory(Greeter), listener, "nosuch:1"):
             pass
-    assert listener.closed
+    assert await refuses(listener)
 
 
 async def test_listeners_are_closed_when_the_server_is_cancelled() -> None:
-    listener = QueueListener()
+    listener = MemoryListener()
     addresses: list[object] = []
     with trio.CancelScope() as scope:
         async with open_server(Factory(Greeter), listener, LOOPBACK) as server:
             addresses.append(server.addresses[-1])
             scope.cancel()
             await trio.sleep_forever()
-    assert listener.closed
+    assert await refuses(listener)
     with pytest.raises(ConnectionRefusedError):
         dial(addresses[0])
 
@@ -124,7 +130,7 @@ async def test_many_connections_are_accepted_at_once() -> None:
 
 def memory_pair() -> tuple[MemoryPeer, MemoryStream]:
     ours, stream = memory_stream_pair()
-    return MemoryPeer(ours, stream), stream
+    return MemoryPeer(ours), stream
 
 
 async def test_run_protocol_serves_one_stream_and_returns_the_reason() -> None:

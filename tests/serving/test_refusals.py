@@ -11,7 +11,6 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import MORE_THAN_FITS, OverTLS, SocketPeer, small_listener
-from tests.behaviour.listeners import QueueListener
 from tests.serving.conversations import LOOPBACK, Greeter, dial, settle
 from tests.serving.limited import (
     REFUSAL,
@@ -30,6 +29,7 @@ from tests.tls.over_wire import Speaker
 from trioproto import Factory, Protocol, Server, open_server
 from trioproto.events import Accepted, Closed, Event, Opened, Refused
 from trioproto.runtime.admission import Admission
+from trioproto.testing import MemoryListener
 
 MANY = 64
 
@@ -87,9 +87,9 @@ class Babbles(Protocol):
 
 @pytest.mark.parametrize("refusal", [REFUSAL, TriesLater])
 async def test_over_streams_it_is_delivered_whole(autojump_clock: MockClock, refusal: Any) -> None:
-    listener = QueueListener()
+    listener = MemoryListener()
     async with full(refusal, listener) as (factory, _):
-        refused = offer(listener)
+        refused = await offer(listener)
         await refused.send(b"unread" * 1000)
         assert await ends(refused) == (REFUSAL, "eof")
         async with trio.open_nursery() as nursery:

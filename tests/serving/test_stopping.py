@@ -10,7 +10,6 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import MORE_THAN_FITS, small_listener
-from tests.behaviour.listeners import QueueListener
 from tests.serving.conversations import (
     LOOPBACK,
     Counting,
@@ -26,6 +25,7 @@ from tests.serving.conversations import (
 from tests.serving.test_listeners import offer
 from trioproto import Factory, TCPAddress, open_server, serve
 from trioproto.errors import ServerDraining
+from trioproto.testing import MemoryListener
 
 
 async def test_stop_only_asks_and_wait_closed_waits(autojump_clock: MockClock) -> None:
@@ -409,9 +409,9 @@ async def test_connection_made_may_stop_its_server() -> None:
 
 
 async def test_a_stream_that_waits_for_a_slot_is_closed_by_a_stop() -> None:
-    listener = QueueListener()
+    listener = MemoryListener()
     async with open_server(Factory(Holds, max_connections=1), listener) as server:
-        first, second = offer(listener), offer(listener)
+        first, second = await offer(listener), await offer(listener)
         assert await first.receive_exactly(5) == b"hello"
         await settle()
         server.stop()

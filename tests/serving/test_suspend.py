@@ -12,10 +12,9 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import OverTLS, SocketPeer
-from tests.behaviour.listeners import QueueListener
 from tests.endpoints.sockets import dial_unix
 from tests.serving.conversations import LOOPBACK, Greeter, Holds, dial, listens, outcome, settle
-from tests.serving.test_listeners import memory_pair, offer
+from tests.serving.test_listeners import memory_pair, offer, refuses
 from tests.tls.over_wire import Speaker
 from trioproto import Factory, Server, open_server
 from trioproto.events import (
@@ -27,6 +26,7 @@ from trioproto.events import (
     Resumed,
     Suspended,
 )
+from trioproto.testing import MemoryListener
 from trioproto.testing.conformance.peer import Peer
 
 MODES: dict[str, dict[str, Any]] = {
@@ -123,11 +123,11 @@ async def test_suspended_before_anybody_has_run(autojump_clock: MockClock) -> No
 
 
 async def test_all_listeners_are_suspended(autojump_clock: MockClock, folder: Path) -> None:
-    unix, listener = f"unix:{folder / 'x'}", QueueListener()
+    unix, listener = f"unix:{folder / 'x'}", MemoryListener()
     async with open_server(Factory(Greeter), LOOPBACK, unix, listener) as server:
         await settle()
         server.suspend()
-        peers = [dial(server.addresses[0]), dial_unix(folder / "x"), offer(listener)]
+        peers = [dial(server.addresses[0]), dial_unix(folder / "x"), await offer(listener)]
         await trio.sleep(1)
         assert [await heard(each) for each in peers] == [b""] * 3
         server.resume()
@@ -386,15 +386,15 @@ async def test_over_a_ready_made_listener_at_most_one_stream_waits(
     autojump_clock: MockClock,
 ) -> None:
     """Accepted, but unread and unbuilt."""
-    listener = QueueListener()
+    listener = MemoryListener()
     factory = Ordered()
     async with open_server(factory, listener) as server:
         server.suspend()
-        peers = [offer(listener) for _ in range(3)]
+        peers = [await offer(listener) for _ in range(3)]
         for peer in peers:
             await peer.send(b"unread")
         await trio.sleep(100)
-        assert listener.accepted <= 1
+        assert listener.backlog >= 2
         assert factory.came == []
         assert [peer.ours.unread_by_peer for peer in peers] == [len(b"unread")] * 3
         server.resume()
@@ -477,21 +477,21 @@ async def test_a_suspended_server_with_a_ready_made_listener_ends(
     autojump_clock: MockClock,
 ) -> None:
     """The one stream that was accepted is served; the rest was the listener's."""
-    listener = QueueListener()
+    listener = MemoryListener()
     async with open_server(Factory(Greeter), listener) as server:
         server.suspend()
-        peers = [offer(listener) for _ in range(2)]
+        peers = [await offer(listener) for _ in range(2)]
         await settle()
         server.stop()
         assert await peers[0].receive_all() == (b"hello", "eof")
-    assert listener.closed
+    assert await refuses(listener)
     assert trio.current_time() < 4
 
 
 async def test_cancelling_a_suspended_server_ends_it_at_once(autojump_clock: MockClock) -> None:
     factory = Ordered()
-    listener = QueueListener()
-    memory = offer(listener)
+    listener = MemoryListener()
+    memory = await offer(listener)
     peers: list[SocketPeer] = []
     with trio.CancelScope() as scope:
         async with open_server(factory, LOOPBACK, listener) as server:
@@ -545,13 +545,13 @@ async def test_a_full_suspended_server_with_a_ready_made_listener_takes_in_no_mo
     autojump_clock: MockClock,
 ) -> None:
     """The stream that has been accepted finds no place when the server is stopped."""
-    listener = QueueListener()
+    listener = MemoryListener()
     factory = Ordered(Holds, max_connections=1)
     async with open_server(factory, listener) as server:
-        here = offer(listener)
+        here = await offer(listener)
         assert await here.receive_exactly(5) == b"hello"
         server.suspend()
-        late = offer(listener)
+        late = await offer(listener)
         await settle()
         server.stop()
         assert (await late.receive_all())[0] == b""

@@ -12,12 +12,12 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import OverTLS, SocketPeer
-from tests.behaviour.listeners import QueueListener
 from tests.serving.conversations import LOOPBACK, Greeter, Holds, dial, outcome, settle
 from tests.serving.test_listeners import offer
 from tests.tls.over_wire import Speaker
 from trioproto import Factory, Server, open_server
 from trioproto.events import Event
+from trioproto.testing import MemoryListener
 
 COMPARISONS: dict[str, Callable[[int, int], bool]] = {
     "<": operator.lt,
@@ -243,10 +243,10 @@ async def test_exempt_and_handled_ones_count() -> None:
             super().connection_made()
             self.transport.exempt()
 
-    listener = QueueListener()
+    listener = MemoryListener()
     factory = Factory(Exempt)
     async with open_server(factory, LOOPBACK) as server, trio.open_nursery() as nursery:
-        peers: list[Any] = [*await greeted(server, 1), offer(listener)]
+        peers: list[Any] = [*await greeted(server, 1), await offer(listener)]
         nursery.start_soon(factory.handle, await listener.accept())
         with trio.fail_after(5):
             await server.wait_connections("==", 2)

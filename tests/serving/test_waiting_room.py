@@ -12,7 +12,6 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import OverTLS, SocketPeer
-from tests.behaviour.listeners import QueueListener
 from tests.endpoints.sockets import dial_unix
 from tests.serving.conversations import LOOPBACK, Greeter, dial, settle
 from tests.serving.limited import (
@@ -31,6 +30,7 @@ from tests.serving.test_listeners import offer
 from tests.tls.over_wire import Speaker
 from trioproto import Factory, Server, open_server
 from trioproto.runtime.admission import Admission
+from trioproto.testing import MemoryListener
 from trioproto.testing.conformance.peer import Peer
 from trioproto.testing.conformance.recorder import Recorder
 
@@ -160,11 +160,11 @@ async def test_who_waits_for_a_place_is_not_in_a_handshake(autojump_clock: MockC
 
 
 async def test_streams_wait_as_sockets_do(autojump_clock: MockClock) -> None:
-    listener = QueueListener()
+    listener = MemoryListener()
     options = {"max_connections": 1, "refuse_after": PATIENCE, "refusal": REFUSAL}
     factory = Builds(Greeter, idle_timeout=None, **options)
     async with open_server(factory, listener, grace=0):
-        first, second, third = offer(listener), offer(listener), offer(listener)
+        first, second, third = await offer(listener), await offer(listener), await offer(listener)
         assert await first.receive_exactly(5) == b"hello"
         await settle()
         assert held(admission_of(factory)).waiting == 2
@@ -254,7 +254,7 @@ async def test_the_soft_limit_counts_who_comes_in_and_not_who_waits(
 
 
 async def test_a_cancelled_server_resets_who_waits(autojump_clock: MockClock) -> None:
-    listener = QueueListener()
+    listener = MemoryListener()
     factory = Builds(Greeter, max_connections=1, refuse_after=PATIENCE, refusal=REFUSAL)
     admissions: list[Admission] = []
     late: list[Peer] = []
@@ -263,7 +263,7 @@ async def test_a_cancelled_server_resets_who_waits(autojump_clock: MockClock) ->
             admissions.append(admission_of(factory))
             first = dial(server.addresses[0])
             assert await greeted(first)
-            late += [dial(server.addresses[0]), offer(listener)]
+            late += [dial(server.addresses[0]), await offer(listener)]
             await settle()
             assert held(admissions[0]).waiting == 2
             scope.cancel()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import Any
 
 import pytest
@@ -40,11 +39,6 @@ def test_of_two_the_second_decides_where_it_says_anything_and_stalls_add_up() ->
         reset_after=9,
     )
     assert first | Faults() == first == Faults() | first
-
-
-def test_stalls_are_met_in_order_and_a_drop_is_one_for_ever() -> None:
-    faults = Faults(stalls=((9, 1.0), (2, 3.0)), drop_after=5)
-    assert faults.stalls_and_drop() == [(2, 3.0), (5, inf), (9, 1.0)]
 
 
 def test_seeds_differ() -> None:

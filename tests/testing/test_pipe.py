@@ -100,6 +100,13 @@ def test_a_stall_begins_when_its_place_is_reached() -> None:
     assert pipe.read(100) == b"abcdef"
 
 
+def test_stalls_are_met_in_order_and_a_drop_is_one_for_ever() -> None:
+    pipe = Pipe(Faults(stalls=((9, 1.0), (2, 3.0)), drop_after=5))
+    pipe.write(b"0123456789", 0)
+    assert [pipe.read(now) for now in (0, 2.999, 3, 1e9)] == [b"01", None, b"234", None]
+    assert pipe.next_at() == inf
+
+
 def test_a_stall_before_the_first_byte_counts_from_the_beginning() -> None:
     pipe = Pipe(Faults(stalls=((0, 5.0),)), now=10)
     pipe.write(b"abc", 10)

@@ -20,6 +20,8 @@ from tests.testing.scripts import (
     failure,
     scripted,
 )
+from trioproto import Protocol
+from trioproto.errors import ConnectionClosed, ConnectionDone
 from trioproto.testing import chunks, connected, peer
 
 # What is right
@@ -153,6 +155,22 @@ async def test_no_time_is_enough_for_what_is_on_its_way(autojump_clock: MockCloc
         await p.expect(b"<one>\r\n")
         await p.expect_nothing()
     assert trio.current_time() == 0
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("timeout", [0, 0.001])
+async def test_however_little_time_is_given_leaving_is_no_reset(
+    autojump_clock: MockClock, timeout: float, tls: bool
+) -> None:
+    reasons: list[ConnectionClosed] = []
+
+    class Notes(Protocol):
+        def connection_lost(self, reason: ConnectionClosed) -> None:
+            reasons.append(reason)
+
+    async with connected(Notes, tls=tls) as stream, peer(stream, timeout=timeout) as p:
+        await p.send(b"bye")
+    assert [type(reason) for reason in reasons] == [ConnectionDone]
 
 
 async def test_what_nobody_takes_is_not_sent_for_ever(autojump_clock: MockClock) -> None:

@@ -22,7 +22,7 @@ from tests.testing.scripts import (
 from trioproto import Factory
 from trioproto.errors import NotSupported
 from trioproto.testing import ScriptedPeer, TranscriptError, connected, memory_stream_pair, peer
-from trioproto.testing.contexts import SERVER_NAME, contexts_of
+from trioproto.testing.tls_contexts import SERVER_NAME, contexts_of
 
 # Leaving the block
 

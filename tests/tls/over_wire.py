@@ -22,13 +22,13 @@ from tests.behaviour.drivers import (
     Service,
     StreamService,
 )
-from tests.behaviour.listeners import QueueListener
 from tests.behaviour.tls_peers import server_context
 from tests.tls.client_side import Client
 from trioproto import Factory, UnknownAddress
 from trioproto.endpoints import Bound, ServerEndpoint
 from trioproto.layers.opening import Opening
 from trioproto.layers.tls import TLSLayer
+from trioproto.testing import MemoryListener
 from trioproto.testing.conformance.peer import Peer, PeerWasReset
 from trioproto.testing.conformance.recorder import Recorder
 
@@ -39,7 +39,7 @@ SERVED_OVER_TLS = ("tls", "tls_listener")
 class ListensOverTLS(ServerEndpoint):
     """A ready-made listener of streams, each of which begins with a handshake."""
 
-    def __init__(self, listener: QueueListener) -> None:
+    def __init__(self, listener: MemoryListener) -> None:
         self.text = "tls"
         self._listener = listener
 

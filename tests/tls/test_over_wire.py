@@ -415,7 +415,7 @@ class TestOneStream:
     @pytest.fixture
     async def ends(self) -> tuple[Peer, MemoryStream]:
         ours, stream = memory_stream_pair(capacity=MIB)
-        return MemoryPeer(ours, stream), stream
+        return MemoryPeer(ours), stream
 
     async def test_is_served_with_tls(self, ends: tuple[Peer, MemoryStream]) -> None:
         peer, stream = ends

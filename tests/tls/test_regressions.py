@@ -17,7 +17,6 @@ import trio.testing
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import PLAIN, ServerService, SocketPeer, serving
-from tests.behaviour.listeners import QueueListener
 from tests.behaviour.tls_peers import NAME, authority, client_context, server_context
 from tests.layers.hellos import first_flight
 from tests.serving.test_listeners import offer
@@ -40,6 +39,7 @@ from trioproto.layers.server_name import ContextsByName
 from trioproto.layers.tls import TLSLayer
 from trioproto.sansio.layer import Layer
 from trioproto.sansio.tls_info import TLSContext
+from trioproto.testing import MemoryListener
 from trioproto.testing.conformance.recorder import Recorder
 
 MIB = 1 << 20
@@ -171,7 +171,7 @@ class Breaks(Layer):
 class Through(ServerEndpoint):
     """A ready-made listener, whose streams go through a layer."""
 
-    def __init__(self, listener: QueueListener, layer: Layer) -> None:
+    def __init__(self, listener: MemoryListener, layer: Layer) -> None:
         self.text = "layered"
         self.listener = listener
         self.layer = layer
@@ -198,9 +198,9 @@ async def test_a_layer_that_breaks_in_a_file_ends_the_connection_with_its_reason
             raise
 
     protocol = Recorder(data_received=reply)
-    listener = QueueListener()
+    listener = MemoryListener()
     async with open_server(Factory(lambda: protocol), Through(listener, Breaks(broken))):
-        peer = offer(listener)
+        peer = await offer(listener)
         await peer.send(b"go")
         with trio.fail_after(5):
             await peer.receive_all()

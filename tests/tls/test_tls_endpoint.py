@@ -14,6 +14,7 @@ import trio
 import trustme
 
 from tests.serving.conversations import Greeter
+from tests.serving.test_listeners import refuses
 from tests.tls.handshakes import loaded, trusting
 from trioproto import Factory, TCPAddress, open_server
 from trioproto.endpoints import Bound, ServerEndpoint, TCPServerEndpoint
@@ -23,6 +24,7 @@ from trioproto.errors import EndpointError, ListenError
 from trioproto.layers.opening import Opening
 from trioproto.layers.tls import TLSLayer
 from trioproto.sansio.addresses import UnknownAddress
+from trioproto.testing import MemoryListener
 
 LOOPBACK = TCPServerEndpoint(0, "127.0.0.1")
 
@@ -39,17 +41,6 @@ class Given(ServerEndpoint):
     async def bind(self) -> list[Bound]:
         self.tries += 1
         return self.bound
-
-
-class Listener(trio.abc.Listener[trio.SocketStream]):
-    closed = False
-
-    async def accept(self) -> trio.SocketStream:
-        raise NotImplementedError
-
-    async def aclose(self) -> None:
-        self.closed = True
-        await trio.lowlevel.checkpoint()
 
 
 def a_socket(opening: Opening) -> Bound:
@@ -124,7 +115,7 @@ async def test_bad_certificates_are_found_before_anything_is_bound(
 async def test_what_does_not_begin_plainly_is_refused_and_closed(
     files: CertificateFiles, opening: Opening, said: str
 ) -> None:
-    listener = Listener()
+    listener = MemoryListener()
     released: list[bool] = []
     ready_made = Bound(listener, UnknownAddress("given"), "given:")
     ready_made.release = lambda: released.append(True)
@@ -135,7 +126,7 @@ async def test_what_does_not_begin_plainly_is_refused_and_closed(
     assert "tls:given\\\\:" in str(caught.value)
     assert isinstance(sock.source, socket.socket)
     assert sock.source.fileno() == -1
-    assert listener.closed
+    assert await refuses(listener)
     assert released == [True]
 
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import trio
 
 from trioproto.factory import P
-from trioproto.testing.block import Block
-from trioproto.testing.contexts import SERVER_NAME, TLSContexts
 from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.memory import MEMORY, MemoryStream
 from trioproto.testing.pipe import CAPACITY
-from trioproto.testing.served import MemoryServer, S_co, TLSStream
+from trioproto.testing.server_handles import MemoryServer, S_co, TLSStream
 from trioproto.testing.serving import memory_server
+from trioproto.testing.serving_block import ServingBlock
 from trioproto.testing.targets import Target
+from trioproto.testing.tls_contexts import SERVER_NAME, TLSContexts
 
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address
@@ -107,14 +107,14 @@ def connected(
     """
     given = memory_server(target, tls, server_hostname, capacity, half_close=half_close)
     connect = partial(given.connect, to_server=to_server, to_client=to_client, peer=peer)
-    return _Connected(Block(given, settings), connect)
+    return _Connected(ServingBlock(given, settings), connect)
 
 
 class _Connected(AbstractAsyncContextManager[S_co]):
     """Serves during a block, to one client."""
 
     def __init__(
-        self, block: Block[MemoryServer[Any, S_co]], connect: Callable[[], Awaitable[S_co]]
+        self, block: ServingBlock[MemoryServer[Any, S_co]], connect: Callable[[], Awaitable[S_co]]
     ) -> None:
         self._block = block
         self._connect = connect

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from trioproto.factory import Factory
 from trioproto.sansio.addresses import TCPAddress
-from trioproto.testing.books import problem_of_books
 from trioproto.testing.crowd_peer import Peer
+from trioproto.testing.invariants import broken_invariant
 from trioproto.testing.transcript import Transcript
-from trioproto.testing.watched import WatchedHarness
+from trioproto.testing.watched_harness import WatchedHarness
 
 if TYPE_CHECKING:
     # A default, so that a bare ``class MyMachine(ProtocolMachine)`` is typed as well.
@@ -213,7 +213,7 @@ class Crowd(Generic[F]):
             self._deliver()
             for peer in self.live:
                 self._check_order(peer)
-            problem = problem_of_books(self.factory, [peer.harness for peer in self.live])
+            problem = broken_invariant(self.factory, [peer.harness for peer in self.live])
             if problem is not None:
                 self.fail(problem)
             self.check()

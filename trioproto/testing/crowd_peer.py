@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from trioproto.testing.telling import compared
-from trioproto.testing.watched import WatchedHarness
+from trioproto.testing.failures import compared
+from trioproto.testing.watched_harness import WatchedHarness
 
 
 class Peer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import inf
 from random import Random
 from typing import Self
 
@@ -77,11 +76,6 @@ class Faults:
                 for _ in range(random.choice((0, 0, 1, 3)))
             ),
         )
-
-    def stalls_and_drop(self) -> list[tuple[int, float]]:
-        """Return all stalls in order; a drop is one that lasts for ever."""
-        dropped = () if self.drop_after is None else ((self.drop_after, inf),)
-        return sorted((*self.stalls, *dropped))
 
 
 def _check(name: str, numbers: Iterable[float], least: int) -> None:

@@ -18,17 +18,17 @@ from trioproto.sansio.layer import Layer
 from trioproto.sansio.lifecycle import State
 from trioproto.sansio.settings import Settings
 from trioproto.sansio.transport import Transport
-from trioproto.testing.by_hand import ByHand, _nothing, checked_seconds
+from trioproto.testing.failures import TranscriptError, tells_all
+from trioproto.testing.manual_driver import ManualDriver, checked_seconds
 from trioproto.testing.pipe import reset_error
 from trioproto.testing.targets import Target, factory_of
-from trioproto.testing.transcript import TranscriptError, tells_all
 
 __tracebackhide__ = tells_all
 
 R = TypeVar("R", bound=ConnectionClosed)
 
 
-class Harness(ByHand, Generic[P]):
+class Harness(ManualDriver, Generic[P]):
     r"""One connection of a protocol, driven step by step.
 
     ::
@@ -155,7 +155,7 @@ class Harness(ByHand, Generic[P]):
     def window(self, size: int | None) -> None:
         self._window = _checked(size)
         if self._connection is not None:
-            self._step(_nothing)
+            self._take_turn()
 
     # What else happens
 

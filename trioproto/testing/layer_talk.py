@@ -39,7 +39,7 @@ def _whole(_: int, data: bytes) -> Sequence[bytes]:
 
 
 @dataclass
-class Talk:
+class LayerTalk:
     """Two ends, and what is under way between them.
 
     Attributes:

@@ -17,12 +17,12 @@ from trioproto.factory import P
 from trioproto.sansio.addresses import Address
 from trioproto.sansio.layer import Layer
 from trioproto.sansio.protocol import Protocol
-from trioproto.testing.by_hand import _nothing, checked_seconds
+from trioproto.testing.failures import TranscriptError, tells_all
 from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.harness import Harness
+from trioproto.testing.manual_driver import checked_seconds
 from trioproto.testing.pipe import CAPACITY, Pipe
 from trioproto.testing.targets import Target
-from trioproto.testing.transcript import TranscriptError, tells_all
 
 __tracebackhide__ = tells_all
 
@@ -84,7 +84,7 @@ class LinkEnd(Harness[P]):
         if self.lost or not self.transport.buffered:
             return False
         before = self._open.bytes_sent
-        self._step(_nothing)
+        self._take_turn()
         return self.lost or self._open.bytes_sent > before
 
     # The peer's end, for the driver beneath

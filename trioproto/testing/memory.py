@@ -15,8 +15,8 @@ import trio
 
 from trioproto.sansio.addresses import Address, UnknownAddress
 from trioproto.testing.faults import NONE, Faults
+from trioproto.testing.memory_pipe import MemoryPipe, wait_for
 from trioproto.testing.pipe import CAPACITY, Pipe, reset_error
-from trioproto.testing.way import Way, wait_for
 
 MEMORY = UnknownAddress("memory")
 """The address of an end that was given none."""
@@ -33,7 +33,9 @@ class PlainMemoryStream(trio.abc.Stream):
         peer: that of the other end.
     """
 
-    def __init__(self, incoming: Way, outgoing: Way, local: Address, peer: Address) -> None:
+    def __init__(
+        self, incoming: MemoryPipe, outgoing: MemoryPipe, local: Address, peer: Address
+    ) -> None:
         self.local = local
         self.peer = peer
         self._incoming = incoming
@@ -310,21 +312,8 @@ def memory_stream_pair(
         ValueError: there is no room for a single byte.
     """
     now = trio.current_time()
-    to = Pipe(to_server, capacity=capacity, now=now)
-    back = Pipe(to_client, capacity=capacity, now=now)
-    return ends_of(to, back, half_close=half_close, peer=peer, local=local)
-
-
-def ends_of(
-    to_server: Pipe,
-    to_client: Pipe,
-    *,
-    half_close: bool = True,
-    peer: Address = MEMORY,
-    local: Address = MEMORY,
-) -> tuple[MemoryStream, PlainMemoryStream]:
-    """Make the two ends of two pipes: the client's, and the server's."""
-    up, down = Way(to_server), Way(to_client)
+    up = MemoryPipe(Pipe(to_server, capacity=capacity, now=now))
+    down = MemoryPipe(Pipe(to_client, capacity=capacity, now=now))
     up.back, down.back = down, up
     kind = MemoryStream if half_close else PlainMemoryStream
     return MemoryStream(down, up, peer, local), kind(up, down, local, peer)

@@ -1,47 +1,13 @@
-"""The ways in which bytes can be cut, and what fails under one of them."""
+"""The ways in which bytes can be cut."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from trioproto.testing.telling import compared, shown
-
 MAX_CUTS = 400
 """Places at which longer data is cut; shorter data is cut at every place."""
 NEAR = 8
 """Bytes around an edge within which every place counts as near."""
-
-_SHOWN_CHUNKS = 12
-
-
-class VerificationFailed(AssertionError):
-    """Something that is to hold in every way of cutting the bytes did not hold in one.
-
-    Attributes:
-        way: the name of the way, as the verifier's documentation has it.
-        problem: what did not hold.
-        chunks: the bytes, cut as they were fed.
-        came: what came of them.
-        expected: what was to come.
-    """
-
-    def __init__(
-        self, way: str, problem: str, chunks: Sequence[bytes], came: object, expected: object
-    ) -> None:
-        super().__init__(way, problem, chunks, came, expected)
-        self.way = way
-        self.problem = problem
-        self.chunks = list(chunks)
-        self.came = came
-        self.expected = expected
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.way}: {self.problem}",
-            f"  fed:      {_shown_chunks(self.chunks)}",
-            *compared(self.came, self.expected),
-        ]
-        return "\n".join(lines)
 
 
 def bytewise(data: bytes) -> list[bytes]:
@@ -84,9 +50,3 @@ def spread(places: Sequence[int], most: int) -> list[int]:
     if last < most:
         return list(places)
     return [places[i * last // (most - 1)] for i in range(most)]
-
-
-def _shown_chunks(chunks: Sequence[bytes]) -> str:
-    texts = [shown(chunk) for chunk in chunks[:_SHOWN_CHUNKS]]
-    more = len(chunks) - len(texts)
-    return " | ".join([*texts, f"and {more} chunks more"] if more else texts)

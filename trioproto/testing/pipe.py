@@ -45,7 +45,9 @@ class Pipe:
         self._reads: Iterator[float] = cycle(faults.reads or (inf,))
         self._writes: Iterator[float] = cycle(faults.writes or (inf,))
         self._delays = cycle(faults.delays or (0.0,))
-        self._stalls = deque(faults.stalls_and_drop())
+        # A drop is a stall for ever.
+        dropped = () if faults.drop_after is None else ((faults.drop_after, inf),)
+        self._stalls = deque(sorted((*faults.stalls, *dropped)))
         self._reset_after = faults.reset_after
         self._under_way: deque[tuple[float, memoryview]] = deque()
         self._written = 0
@@ -109,7 +111,7 @@ class Pipe:
             self._meet_faults()
 
     def _bytes_to_next_fault(self) -> int | None:
-        places = [place for place, _ in list(self._stalls)[:1]]
+        places = [self._stalls[0][0]] if self._stalls else []
         if self._reset_after is not None:
             places.append(self._reset_after)
         return min(places) - self._written if places else None

@@ -15,12 +15,12 @@ from typing import TypeVarTuple
 import trio
 
 from trioproto.sansio.errors import NotSupported
-from trioproto.testing.heard import EOF, RESET, Heard
-from trioproto.testing.quiet import until_quiet, within
-from trioproto.testing.session_streams import hold
+from trioproto.testing.expect_buffer import EOF, RESET, ExpectBuffer
+from trioproto.testing.failures import shown, tells_all
+from trioproto.testing.session_replay import replay_over_stream
 from trioproto.testing.sessions import Session
-from trioproto.testing.telling import shown
-from trioproto.testing.transcript import Transcript, tells_all
+from trioproto.testing.timeouts import until_quiet, within
+from trioproto.testing.transcript import Transcript
 
 __tracebackhide__ = tells_all
 
@@ -66,8 +66,8 @@ async def peer(stream: trio.abc.Stream, *, timeout: float = 5.0) -> AsyncIterato
         with trio.CancelScope(shield=True, deadline=-inf), suppress(trio.BrokenResourceError):
             await stream.aclose()
         raise
-    with trio.move_on_after(timeout), suppress(trio.BrokenResourceError):
-        await stream.aclose()
+    with suppress(trio.BrokenResourceError):
+        await within(timeout, stream.aclose)
 
 
 class ScriptedPeer:
@@ -99,7 +99,7 @@ class ScriptedPeer:
         self.timeout = timeout
         self._began = trio.current_time()
         self.transcript = Transcript()
-        self._heard = Heard(self.transcript)
+        self._came = ExpectBuffer(self.transcript)
 
     # To the protocol
 
@@ -133,15 +133,15 @@ class ScriptedPeer:
         data = bytes(memoryview(data))
         if not data:
             raise ValueError("expect at least one byte; or expect_nothing()")
-        waited = await self._wait(self._heard.prefix_is_decided(data), timeout)
-        self._heard.expect(data, waited)
+        waited = await self._wait(self._came.prefix_is_decided(data), timeout)
+        self._came.expect(data, waited)
 
     async def expect_exactly(self, count: int, *, timeout: float | None = None) -> bytes:
         """Expect so many bytes, and return them."""
         if count < 0:
             raise ValueError("expect at least 0 bytes")
-        waited = await self._wait(lambda: len(self._heard.data) >= count, timeout)
-        return self._heard.expect_exactly(count, waited)
+        waited = await self._wait(lambda: len(self._came.data) >= count, timeout)
+        return self._came.expect_exactly(count, waited)
 
     async def expect_until(
         self, separator: bytes, *, max_bytes: int = 64 * 1024, timeout: float | None = None
@@ -152,7 +152,7 @@ class ScriptedPeer:
             TranscriptError: also if there are more than *max_bytes* before it.
         """
         waited = await self._wait_for(separator, max_bytes, timeout)
-        return self._heard.expect_until(separator, max_bytes, waited)
+        return self._came.expect_until(separator, max_bytes, waited)
 
     async def expect_line(
         self,
@@ -173,12 +173,12 @@ class ScriptedPeer:
         if isinstance(pattern, str):
             pattern = pattern.encode()
         waited = await self._wait_for(newline, max_bytes, timeout)
-        return self._heard.expect_line(pattern, newline, max_bytes, waited)
+        return self._came.expect_line(pattern, newline, max_bytes, waited)
 
     async def expect_eof(self, *, timeout: float | None = None) -> None:
         """Expect that the protocol ends its side, before it sends anything else."""
         waited = await self._wait(self._anything, timeout)
-        self._heard.expect_end(EOF, waited)
+        self._came.expect_end(EOF, waited)
 
     async def expect_reset(self, *, timeout: float | None = None) -> None:
         """Expect that the connection breaks, before anything else is sent.
@@ -186,7 +186,7 @@ class ScriptedPeer:
         With TLS that is also an end of the connection without TLS's own end.
         """
         waited = await self._wait(self._anything, timeout)
-        self._heard.expect_end(RESET, waited)
+        self._came.expect_end(RESET, waited)
 
     async def expect_nothing(self, seconds: float = 0.0) -> None:
         """Expect that nothing comes for so long: no byte, no EOF and no reset.
@@ -195,11 +195,11 @@ class ScriptedPeer:
         this program gives it without waiting. After an end that was expected
         nothing can come.
         """
-        if self._heard.end_is_told:
+        if self._came.end_is_told:
             await trio.sleep(seconds)
         else:
             await self._wait(self._anything, seconds)
-        self._heard.expect_nothing()
+        self._came.expect_nothing()
 
     async def replay(
         self, session: Session, *, times: bool = False, timeout: float | None = None
@@ -218,7 +218,7 @@ class ScriptedPeer:
         Raises:
             TranscriptError: something else came; it names the line.
         """
-        await hold(self, session, times=times, timeout=self._or_default(timeout))
+        await replay_over_stream(session, self, times=times, timeout=self._or_default(timeout))
 
     async def check_nothing_is_left(self, *, reset: bool = True) -> None:
         """Fail if bytes or a reset have come that nobody expected; EOF is no such thing.
@@ -229,9 +229,7 @@ class ScriptedPeer:
             reset: whether a reset, too.
         """
         await self._read_what_is_there()
-        if not reset:
-            self._heard.end_is_told = self._heard.end is not None
-        self._heard.expect_no_more()
+        self._came.expect_no_more(reset=reset)
 
     # How they wait
 
@@ -246,15 +244,15 @@ class ScriptedPeer:
         try:
             taken = await within(seconds, async_fn, *args)
         except trio.BrokenResourceError as error:
-            self._heard.broken = error
-            self._heard.fail(f"the connection was reset while {what} was sent")
+            self._came.broken = error
+            self._came.fail(f"the connection was reset while {what} was sent")
         if not taken:
-            self._heard.fail(f"{what} was not all taken in {seconds:g} s")
+            self._came.fail(f"{what} was not all taken in {seconds:g} s")
 
     async def _wait_for(self, separator: bytes, max_bytes: int, timeout: float | None) -> str:
         if not separator:
             raise ValueError("what ends is at least one byte")
-        return await self._wait(self._heard.separator_is_decided(separator, max_bytes), timeout)
+        return await self._wait(self._came.separator_is_decided(separator, max_bytes), timeout)
 
     async def _wait(self, decided: Callable[[], bool], timeout: float | None) -> str:
         """Read until *decided*, until the end, or for so long; return that as a phrase."""
@@ -265,26 +263,26 @@ class ScriptedPeer:
         return f" in {seconds:g} s"
 
     async def _read_until(self, decided: Callable[[], bool]) -> None:
-        while not decided() and self._heard.end is None:
+        while not decided() and self._came.end is None:
             try:
                 data = await self.stream.receive_some(_CHUNK)
             except trio.BrokenResourceError as error:
-                self._heard.end, self._heard.broken = RESET, error
+                self._came.end, self._came.broken = RESET, error
                 self.transcript.happened("reset", self._now())
                 return
             if data:
-                self._heard.data += data
+                self._came.data += data
                 self.transcript.sent(data, self._now())
             else:
-                self._heard.end = EOF
+                self._came.end = EOF
                 self.transcript.happened("EOF sent", self._now())
 
     async def _read_what_is_there(self) -> None:
         with suppress(trio.ClosedResourceError):
-            await until_quiet(self._read_until, lambda: len(self._heard.data) > _MOST_LEFT)
+            await until_quiet(self._read_until, lambda: len(self._came.data) > _MOST_LEFT)
 
     def _anything(self) -> bool:
-        return bool(self._heard.data)
+        return bool(self._came.data)
 
     def _or_default(self, timeout: float | None) -> float:
         return self.timeout if timeout is None else timeout

@@ -7,97 +7,108 @@ the end. What is otherwise: an error in a callback fails the test.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 import trio
 
 from trioproto.factory import P
-from trioproto.testing.block import Block
-from trioproto.testing.contexts import SERVER_NAME, TLSContexts, contexts_of
 from trioproto.testing.memory import MemoryStream
 from trioproto.testing.memory_listener import open_memory_listener
 from trioproto.testing.pipe import CAPACITY
-from trioproto.testing.served import MemoryServer, SocketServer, TLSStream
+from trioproto.testing.server_handles import MemoryServer, SocketServer, TLSStream
+from trioproto.testing.serving_block import ServingBlock
 from trioproto.testing.targets import Target, factory_of
+from trioproto.testing.tls_contexts import SERVER_NAME, TLSContexts, contexts_of
 
 if TYPE_CHECKING:
     from trioproto.endpoints.endpoint import ServerEndpoint
 
 
-@overload
-def serving(
-    target: Target[P],
-    /,
-    *,
-    tls: Literal[False] = ...,
-    capacity: int | None = ...,
-    half_close: bool = ...,
-    **settings: Any,
-) -> AbstractAsyncContextManager[MemoryServer[P, MemoryStream]]: ...
+class ServeFactory(Protocol):
+    """What :func:`serving` is, and the fixture ``serve_factory``: how they are called."""
+
+    @overload
+    def __call__(
+        self,
+        target: Target[P],
+        /,
+        *,
+        tls: Literal[False] = ...,
+        capacity: int | None = ...,
+        half_close: bool = ...,
+        **settings: Any,
+    ) -> AbstractAsyncContextManager[MemoryServer[P, MemoryStream]]: ...
+
+    @overload
+    def __call__(
+        self,
+        target: Target[P],
+        /,
+        *,
+        tls: Literal[True] | TLSContexts,
+        server_hostname: str = ...,
+        capacity: int | None = ...,
+        half_close: bool = ...,
+        **settings: Any,
+    ) -> AbstractAsyncContextManager[MemoryServer[P, TLSStream]]: ...
+
+    @overload
+    def __call__(
+        self,
+        target: Target[P],
+        endpoint: str | ServerEndpoint,
+        /,
+        *endpoints: str | ServerEndpoint,
+        tls: Literal[False] = ...,
+        **settings: Any,
+    ) -> AbstractAsyncContextManager[SocketServer[P, trio.SocketStream]]: ...
+
+    @overload
+    def __call__(
+        self,
+        target: Target[P],
+        endpoint: str | ServerEndpoint,
+        /,
+        *endpoints: str | ServerEndpoint,
+        tls: Literal[True] | TLSContexts,
+        server_hostname: str = ...,
+        **settings: Any,
+    ) -> AbstractAsyncContextManager[SocketServer[P, trio.SSLStream[trio.SocketStream]]]: ...
+
+    @overload
+    def __call__(
+        self,
+        target: Target[P],
+        /,
+        *,
+        tls: bool | TLSContexts,
+        server_hostname: str = ...,
+        capacity: int | None = ...,
+        half_close: bool = ...,
+        **settings: Any,
+    ) -> AbstractAsyncContextManager[MemoryServer[P, trio.abc.Stream]]: ...
+
+    @overload
+    def __call__(
+        self,
+        target: Target[P],
+        endpoint: str | ServerEndpoint,
+        /,
+        *endpoints: str | ServerEndpoint,
+        tls: bool | TLSContexts,
+        server_hostname: str = ...,
+        **settings: Any,
+    ) -> AbstractAsyncContextManager[SocketServer[P, trio.abc.Stream]]: ...
 
 
-@overload
-def serving(
-    target: Target[P],
-    /,
-    *,
-    tls: Literal[True] | TLSContexts,
-    server_hostname: str = ...,
-    capacity: int | None = ...,
-    half_close: bool = ...,
-    **settings: Any,
-) -> AbstractAsyncContextManager[MemoryServer[P, TLSStream]]: ...
+def _overloaded(function: Callable[..., Any]) -> ServeFactory:
+    """Have *function* typed by the overloads, which are there once, for the fixture too."""
+    return function
 
 
-@overload
-def serving(
-    target: Target[P],
-    endpoint: str | ServerEndpoint,
-    /,
-    *endpoints: str | ServerEndpoint,
-    tls: Literal[False] = ...,
-    **settings: Any,
-) -> AbstractAsyncContextManager[SocketServer[P, trio.SocketStream]]: ...
-
-
-@overload
-def serving(
-    target: Target[P],
-    endpoint: str | ServerEndpoint,
-    /,
-    *endpoints: str | ServerEndpoint,
-    tls: Literal[True] | TLSContexts,
-    server_hostname: str = ...,
-    **settings: Any,
-) -> AbstractAsyncContextManager[SocketServer[P, trio.SSLStream[trio.SocketStream]]]: ...
-
-
-@overload
-def serving(
-    target: Target[P],
-    /,
-    *,
-    tls: bool | TLSContexts,
-    server_hostname: str = ...,
-    capacity: int | None = ...,
-    half_close: bool = ...,
-    **settings: Any,
-) -> AbstractAsyncContextManager[MemoryServer[P, trio.abc.Stream]]: ...
-
-
-@overload
-def serving(
-    target: Target[P],
-    endpoint: str | ServerEndpoint,
-    /,
-    *endpoints: str | ServerEndpoint,
-    tls: bool | TLSContexts,
-    server_hostname: str = ...,
-    **settings: Any,
-) -> AbstractAsyncContextManager[SocketServer[P, trio.abc.Stream]]: ...
-
-
+@_overloaded
 def serving(
     target: Target[P],
     /,
@@ -147,11 +158,11 @@ def serving(
     """
     if endpoints:
         contexts = None if tls is False else contexts_of(tls)
-        return Block(
+        return ServingBlock(
             SocketServer(factory_of(target), contexts, server_hostname, endpoints), settings
         )
     given = memory_server(target, tls, server_hostname, capacity, half_close=half_close)
-    return Block(given, settings)
+    return ServingBlock(given, settings)
 
 
 def memory_server(

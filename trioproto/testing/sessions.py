@@ -7,9 +7,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Self
 
-from trioproto.testing.replaying import replay
+from trioproto.testing.harness import Harness
+from trioproto.testing.session_replay import replay
 from trioproto.testing.session_text import SessionError, Step, parse, to_text
-from trioproto.testing.targets import Maker
+from trioproto.testing.targets import Maker, made_by
 
 _CRLF = b"\r\n"
 
@@ -97,7 +98,7 @@ class Session:
             TranscriptError: something else came; it names the line.
             AsyncCallbackError: a callback is async.
         """
-        replay(self.steps, self.place, self.newline, target, times=times)
+        replay(self, Harness(made_by(target)), times=times)
 
     def place(self, step: Step) -> str:
         """Return where a step stands, for people."""

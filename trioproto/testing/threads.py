@@ -19,21 +19,26 @@ class _StandsStill(trio.abc.Instrument):
 
     A thread begins and ends in the step of some task: after each step we look. What
     others set the clock's threshold to holds whenever no thread works.
+
+    Attributes:
+        threshold: what the clock gets back when no thread works any more; ``inf``:
+            it has its own.
     """
 
     def __init__(self, clock: trio.testing.MockClock) -> None:
         self.clock = clock
-        self.threshold = clock.autojump_threshold
+        self.threshold = inf
         self.limiter = trio.to_thread.current_default_thread_limiter()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        threshold = self.clock.autojump_threshold
+        clock = self.clock
         if self.limiter.borrowed_tokens:
-            if threshold != inf:
-                self.threshold = threshold
-                self.clock.autojump_threshold = inf
-        elif threshold == inf:
-            self.clock.autojump_threshold = self.threshold
+            if clock.autojump_threshold != inf:
+                self.threshold, clock.autojump_threshold = clock.autojump_threshold, inf
+        elif self.threshold != inf:
+            if clock.autojump_threshold == inf:
+                clock.autojump_threshold = self.threshold
+            self.threshold = inf
 
 
 @contextmanager
@@ -56,14 +61,3 @@ def threads_take_no_time() -> Iterator[None]:
     finally:
         trio.lowlevel.remove_instrument(instrument)
         clock.autojump_threshold = before
-
-
-async def no_thread_works() -> bool:
-    """Wait until no thread works for trio; say whether that was so from the beginning."""
-    await trio.lowlevel.checkpoint()
-    limiter = trio.to_thread.current_default_thread_limiter()
-    waited = False
-    while limiter.borrowed_tokens:
-        waited = True
-        await trio.lowlevel.checkpoint()
-    return not waited

@@ -1,4 +1,4 @@
-"""What was said on a connection, and how a test tells that it was not what should be.
+"""What was said on a connection.
 
 The notation is that of the traffic log: ``<`` is what the protocol under test
 has received, and ``>`` what it has sent.
@@ -10,8 +10,6 @@ from collections import deque
 from typing import NamedTuple
 
 from trioproto.sansio.tape import Direction
-from trioproto.testing.partitions import VerificationFailed
-from trioproto.testing.telling import compared
 
 _KEPT = 500
 """Entries that are kept; the oldest are forgotten."""
@@ -76,49 +74,3 @@ class Transcript:
         lines = [f"  {entry}" for entry in last]
         before = self._count - len(last)
         return "\n".join([f"  ({before} before these)", *lines] if before else lines)
-
-
-class TranscriptError(AssertionError):
-    """An exchange did not go as a test said that it would.
-
-    Attributes:
-        problem: what did not hold.
-        came: what came, if that was compared.
-        expected: what was to come.
-        transcript: the exchange until then, as text.
-    """
-
-    def __init__(
-        self,
-        problem: str,
-        transcript: Transcript | str,
-        came: object = None,
-        expected: object = None,
-    ) -> None:
-        self.problem = problem
-        self.transcript = str(transcript)
-        self.came = came
-        self.expected = expected
-        super().__init__(problem, self.transcript, came, expected)
-
-    def at(self, place: str) -> TranscriptError:
-        """Return the same error, which says where it was stated what should be."""
-        problem = f"{place}: {self.problem}"
-        return TranscriptError(problem, self.transcript, self.came, self.expected)
-
-    def __str__(self) -> str:
-        lines = [self.problem]
-        if self.came is not None or self.expected is not None:
-            lines += compared(self.came, self.expected)
-        return "\n".join([*lines, "the exchange (< received, > sent):", self.transcript])
-
-
-def tells_all(raised: object) -> bool:
-    """Whether what was raised needs no lines of the kit to be understood.
-
-    As ``__tracebackhide__`` of a module it has pytest show the test's line instead.
-
-    Args:
-        raised: pytest's ``ExceptionInfo``.
-    """
-    return isinstance(getattr(raised, "value", None), TranscriptError | VerificationFailed)

@@ -7,7 +7,7 @@ from typing import NamedTuple, NoReturn
 
 from trioproto.sansio.errors import ConnectionClosed, HandshakeFailed
 from trioproto.sansio.layer import Layer
-from trioproto.testing.partitions import VerificationFailed
+from trioproto.testing.failures import VerificationFailed
 
 
 class _Flags(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal
 
-from trioproto.testing.telling import compared
+from trioproto.testing.failures import compared
 
 if TYPE_CHECKING:
     from trioproto.sansio.addresses import Address

@@ -15,7 +15,7 @@ from trioproto.sansio.protocol import Protocol
 from trioproto.testing.conformance.features import Feature, lacks
 from trioproto.testing.conformance.recorder import Recorder
 from trioproto.testing.conformance.service import MORE_THAN_FITS, Serving
-from trioproto.testing.held import open_descriptors
+from trioproto.testing.leaks import open_descriptors
 
 NEEDS = {Feature.ASYNC_CODE}
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from trioproto.sansio.errors import ConnectionClosed
 from trioproto.sansio.layer import Layer
-from trioproto.testing.layer_talk import Talk, at, changing
+from trioproto.testing.failures import tells_all
+from trioproto.testing.layer_talk import LayerTalk, at, changing
 from trioproto.testing.partitions import bytewise, cuts, halves
-from trioproto.testing.transcript import tells_all
 from trioproto.testing.watched_layer import WatchedLayer
 
 __tracebackhide__ = tells_all
@@ -87,12 +87,11 @@ def verify_layer(layer_factory: Callable[[], Layer], cases: Iterable[LayerCase])
         VerificationFailed: something else came; the first that was found.
         ValueError: there is no case.
     """
-    tried = 0
+    cases = list(cases)
+    if not cases:
+        raise ValueError("there is no case to verify")
     for case in cases:
         _verify_case(layer_factory, case)
-        tried += 1
-    if not tried:
-        raise ValueError("there is no case to verify")
 
 
 def _verify_case(make: Callable[[], Layer], case: LayerCase) -> None:
@@ -170,16 +169,18 @@ def verify_layer_pair(
     Raises:
         VerificationFailed: something else came; the first that was found.
     """
-    sizes = Talk(pair_factory, "whole").hold(messages)
-    Talk(pair_factory, "byte by byte", lambda _, data: bytewise(data)).hold(messages)
+    sizes = LayerTalk(pair_factory, "whole").hold(messages)
+    LayerTalk(pair_factory, "byte by byte", lambda _, data: bytewise(data)).hold(messages)
     for side, size in enumerate(sizes):
         for place in cuts(size, most=_PLACES):
-            Talk(pair_factory, "at every split", at(place), side).hold(messages)
+            LayerTalk(pair_factory, "at every split", at(place), side).hold(messages)
     for side in range(2):
-        Talk(pair_factory, "many at once").hold_at_once([*messages, _LARGE], side)
-    Talk(pair_factory, "both at once").hold_both(messages)
+        LayerTalk(pair_factory, "many at once").hold_at_once([*messages, _LARGE], side)
+    LayerTalk(pair_factory, "both at once").hold_both(messages)
     for side in range(2):
-        Talk(pair_factory, "after the end").hold_more(messages, side)
+        LayerTalk(pair_factory, "after the end").hold_more(messages, side)
     for side, size in enumerate(sizes):
         for place in cuts(size, most=_PLACES):
-            Talk(pair_factory, "with a changed byte", changing(place), side).hold_broken(messages)
+            LayerTalk(pair_factory, "with a changed byte", changing(place), side).hold_broken(
+                messages
+            )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 import trio
 
 from trioproto.endpoints.client import ClientEndpoint, TCPClientEndpoint, UnixClientEndpoint
-from trioproto.endpoints.endpoint import Bound, ServerEndpoint
+from trioproto.endpoints.endpoint import ServerEndpoint
 from trioproto.endpoints.strings import parse_endpoint
 from trioproto.endpoints.tls import TLSServerEndpoint
 from trioproto.factory import P
@@ -19,6 +19,7 @@ from trioproto.runtime.user_code import close_at_once
 from trioproto.sansio.addresses import TCPAddress, UnixAddress
 from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.memory import MEMORY, MemoryStream
+from trioproto.testing.memory_endpoints import MemoryServerEndpoint
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from trioproto.runtime.server import Server
     from trioproto.sansio.addresses import Address
     from trioproto.sansio.counts import Statistics
-    from trioproto.testing.contexts import TLSContexts
     from trioproto.testing.memory_listener import MemoryListener
+    from trioproto.testing.tls_contexts import TLSContexts
 
     S_co = TypeVar("S_co", bound=trio.abc.Stream, default=MemoryStream, covariant=True)
 else:
@@ -45,7 +46,7 @@ _TIME_TO_SHAKE_HANDS = 60.0
 """Seconds for the client's part of a TLS handshake, as what is dropped never comes."""
 
 
-class Served(ABC, Generic[P, S_co]):
+class ServerHandle(ABC, Generic[P, S_co]):
     """What the handles have in common.
 
     Args:
@@ -80,9 +81,8 @@ class Served(ABC, Generic[P, S_co]):
     async def close_streams(self) -> None:
         """Close the clients' ends, and let the server read what they have sent."""
         with trio.move_on_after(_TIME_TO_CLOSE):
-            while self._streams:
-                await self._streams[0].aclose()
-                del self._streams[0]
+            for stream in self._streams:
+                await stream.aclose()
 
     async def drop_streams(self) -> None:
         """Close what is not closed yet, without ceremony."""
@@ -103,7 +103,7 @@ class Served(ABC, Generic[P, S_co]):
         return over_tls
 
 
-class MemoryServer(Served[P, S_co]):
+class MemoryServer(ServerHandle[P, S_co]):
     """A factory that is served in memory; see :func:`serving`.
 
     Attributes:
@@ -121,7 +121,6 @@ class MemoryServer(Served[P, S_co]):
     ) -> None:
         super().__init__(factory, tls, server_hostname)
         self.listener = listener
-        self._in_memory: list[MemoryStream] = []
 
     async def connect(
         self,
@@ -145,23 +144,23 @@ class MemoryServer(Served[P, S_co]):
             BrokenResourceError: the TLS handshake failed.
         """
         stream = await self.listener.connect(to_server=to_server, to_client=to_client, peer=peer)
-        self._in_memory.append(stream)
         connected: S_co = await self._keep(stream)
         return connected
 
     def _endpoints(self) -> list[ServerEndpoint]:
-        return [_InMemory(self.listener)]
+        return [MemoryServerEndpoint(self.listener)]
 
     async def close_streams(self) -> None:
         """Close the clients' ends, and let the server read what they have sent."""
         await super().close_streams()
-        arrived = max((each.last_arrives_at for each in self._in_memory), default=-inf)
+        below = [each for each in map(_below_tls, self._streams) if isinstance(each, MemoryStream)]
+        arrived = max((each.last_arrives_at for each in below), default=-inf)
         with trio.move_on_at(max(trio.current_time(), arrived) + _TIME_TO_CLOSE):
-            for stream in self._in_memory:
+            for stream in below:
                 await stream.wait_all_read()
 
 
-class SocketServer(Served[P, S_co]):
+class SocketServer(ServerHandle[P, S_co]):
     """A factory that is served on real endpoints; see :func:`serving`.
 
     Attributes:
@@ -198,6 +197,10 @@ class SocketServer(Served[P, S_co]):
         return [parse_endpoint(each) if isinstance(each, str) else each for each in self._where]
 
 
+def _below_tls(stream: trio.abc.Stream) -> trio.abc.Stream:
+    return stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
+
+
 def _client(address: Address) -> ClientEndpoint:
     """Return what connects to an address."""
     match address:
@@ -207,16 +210,3 @@ def _client(address: Address) -> ClientEndpoint:
             return UnixClientEndpoint(path)
         case _:
             raise OSError(EAFNOSUPPORT, f"{address} is neither TCP nor Unix")
-
-
-class _InMemory(ServerEndpoint):
-    """A memory listener with its address."""
-
-    text = "memory"
-
-    def __init__(self, listener: MemoryListener) -> None:
-        self._listener = listener
-
-    async def bind(self) -> list[Bound]:
-        """Take hold of the listener."""
-        return [Bound(self._listener, self._listener.address, self.text, listens=True)]

@@ -53,7 +53,7 @@ def held_by(factory: Factory[Any], admission: Admission) -> dict[str, int]:
         "waiting": len(admission.waiting),
         "connections": len(factory.connections),
         "described": len(factory.connection_info()),
-        "buffered": factory._buffered,
+        "buffered": now.buffered,
         "opening": now.opening,
         "open": now.open,
     }
@@ -62,7 +62,7 @@ def held_by(factory: Factory[Any], admission: Admission) -> dict[str, int]:
 # Tasks
 
 
-class TasksOf:
+class StartedTasks:
     """The tasks that were started by what began while this was entered.
 
     Tasks inherit the context of who starts them, in whichever nursery: so what a
@@ -88,7 +88,7 @@ class TasksOf:
         return [*(each.name for each in ours), *(f"{each.name} (system)" for each in new)]
 
 
-_started_by: ContextVar[TasksOf] = ContextVar("trioproto.testing.started_by")
+_started_by: ContextVar[StartedTasks] = ContextVar("trioproto.testing.started_by")
 
 
 def _system_tasks() -> list[trio.lowlevel.Task]:

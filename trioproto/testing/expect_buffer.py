@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import NoReturn
 
-from trioproto.testing.telling import shown
-from trioproto.testing.transcript import Transcript, TranscriptError, tells_all
+from trioproto.testing.failures import TranscriptError, shown, tells_all
+from trioproto.testing.transcript import Transcript
 
 __tracebackhide__ = tells_all
 
@@ -15,7 +15,7 @@ EOF = "EOF"
 RESET = "a reset"
 
 
-class Heard:
+class ExpectBuffer:
     """The bytes and the end that have come, and that nobody has expected yet.
 
     What is expected is taken off the front. If something else is there, or not
@@ -122,8 +122,10 @@ class Heard:
         if came:
             self.fail(f"nothing was to come, and {came} came")
 
-    def expect_no_more(self) -> None:
-        """Fail if bytes or a reset are there; EOF is no such thing."""
+    def expect_no_more(self, *, reset: bool = True) -> None:
+        """Fail if bytes are there, or a *reset*; EOF is no such thing."""
+        if not reset:
+            self.end_is_told = self.end is not None
         came = self._told()
         if came and came != EOF:
             self.fail(f"{came} came, and nobody expected it")

@@ -12,12 +12,12 @@ from typing import Any, TypeAlias, TypeVar
 
 from trioproto.framing.codec import Codec
 from trioproto.sansio.errors import FramingError
-from trioproto.testing.cases import Case, ExpectedError, agree, take
-from trioproto.testing.left_overs import with_left_overs
-from trioproto.testing.partitions import VerificationFailed, bytewise, halves
-from trioproto.testing.pauses import with_pauses
-from trioproto.testing.transcript import tells_all
-from trioproto.testing.trial import Trial
+from trioproto.testing.codec_cases import Case, ExpectedError, agree, take
+from trioproto.testing.codec_left_overs import with_left_overs
+from trioproto.testing.codec_pauses import with_pauses
+from trioproto.testing.codec_trial import CodecTrial
+from trioproto.testing.failures import VerificationFailed, tells_all
+from trioproto.testing.partitions import bytewise, halves
 
 __tracebackhide__ = tells_all
 
@@ -76,12 +76,11 @@ def verify_codec(
         VerificationFailed: something else came; the first that was found.
         ValueError: there is no case.
     """
-    tried = 0
-    for case in cases:
-        _verify(Trial(codec_factory, _as_case(case)))
-        tried += 1
-    if not tried:
+    cases = list(cases)
+    if not cases:
         raise ValueError("there is no case to verify")
+    for case in cases:
+        _verify(CodecTrial(codec_factory, _as_case(case)))
 
 
 def _as_case(case: AnyCase[FrameT]) -> Case[FrameT]:
@@ -92,7 +91,7 @@ def _as_case(case: AnyCase[FrameT]) -> Case[FrameT]:
     return Case(case[0], case[1], case[2])
 
 
-def _verify(trial: Trial[FrameT]) -> None:
+def _verify(trial: CodecTrial[FrameT]) -> None:
     for trial.way, tried in _WAYS.items():
         try:
             tried(trial)
@@ -105,7 +104,7 @@ def _verify(trial: Trial[FrameT]) -> None:
             ) from error
 
 
-def _whole(trial: Trial[FrameT]) -> None:
+def _whole(trial: CodecTrial[FrameT]) -> None:
     data = trial.case.data
     codec = trial.new([data])
     codec.feed(data)
@@ -116,7 +115,7 @@ def _whole(trial: Trial[FrameT]) -> None:
     trial.check_end(codec)
 
 
-def _byte_by_byte(trial: Trial[FrameT]) -> None:
+def _byte_by_byte(trial: CodecTrial[FrameT]) -> None:
     """Read so, and note where each frame has ended."""
     chunks = bytewise(trial.case.data)
     codec = trial.new(chunks)
@@ -131,7 +130,7 @@ def _byte_by_byte(trial: Trial[FrameT]) -> None:
     trial.check_end(codec)
 
 
-def _at_every_split(trial: Trial[FrameT]) -> None:
+def _at_every_split(trial: CodecTrial[FrameT]) -> None:
     for cut in trial.cuts():
         chunks = halves(trial.case.data, cut)
         codec = trial.new(chunks)
@@ -144,7 +143,7 @@ def _at_every_split(trial: Trial[FrameT]) -> None:
         trial.check_end(codec)
 
 
-def _many_at_once(trial: Trial[FrameT]) -> None:
+def _many_at_once(trial: CodecTrial[FrameT]) -> None:
     data = trial.case.data
     if not trial.repeatable:
         return
@@ -156,7 +155,7 @@ def _many_at_once(trial: Trial[FrameT]) -> None:
         trial.check_end(codec)
 
 
-def _after_an_error(trial: Trial[FrameT]) -> None:
+def _after_an_error(trial: CodecTrial[FrameT]) -> None:
     data = trial.case.data
     if trial.case.error is None:
         return
@@ -179,7 +178,7 @@ def _after_an_error(trial: Trial[FrameT]) -> None:
                 trial.fail("what is fed to a codec that has ended is kept", codec.pending, pending)
 
 
-def _encoded_again(trial: Trial[FrameT]) -> None:
+def _encoded_again(trial: CodecTrial[FrameT]) -> None:
     frames = [item for item in trial.came if not isinstance(item, FramingError)]
     encoder = trial.new([trial.case.data])
     data = b"".join([encoder.encode(frame) for frame in frames])
@@ -190,7 +189,7 @@ def _encoded_again(trial: Trial[FrameT]) -> None:
     trial.check_pending(codec, 0)
 
 
-_WAYS: dict[str, Callable[[Trial[Any]], None]] = {
+_WAYS: dict[str, Callable[[CodecTrial[Any]], None]] = {
     "whole": _whole,
     "byte by byte": _byte_by_byte,
     "at every split": _at_every_split,

@@ -7,10 +7,10 @@ from contextlib import suppress
 from typing import TypeVar
 
 from trioproto.sansio.errors import FramingError
-from trioproto.testing.cases import take_one
+from trioproto.testing.codec_cases import take_one
+from trioproto.testing.codec_trial import CodecTrial
+from trioproto.testing.failures import tells_all
 from trioproto.testing.partitions import bytewise, halves, in_pieces, spread
-from trioproto.testing.transcript import tells_all
-from trioproto.testing.trial import Trial
 
 __tracebackhide__ = tells_all
 
@@ -20,7 +20,7 @@ _PAUSED_CUTS = 40
 """Places at which the data is cut here."""
 
 
-def with_pauses(trial: Trial[FrameT]) -> None:
+def with_pauses(trial: CodecTrial[FrameT]) -> None:
     """Leave the loop and begin it again, feed inside it, and look around in it."""
     data = trial.case.data
     partitions = [[data], bytewise(data), in_pieces(data, 3), in_pieces(data, 7)]
@@ -36,7 +36,7 @@ def with_pauses(trial: Trial[FrameT]) -> None:
 
 
 def _leave_the_loop(
-    trial: Trial[FrameT],
+    trial: CodecTrial[FrameT],
     chunks: Sequence[bytes],
     expected: Sequence[FrameT | FramingError],
     *,
@@ -62,7 +62,7 @@ def _leave_the_loop(
 
 
 def _feed_in_the_loop(
-    trial: Trial[FrameT], chunks: Sequence[bytes], expected: Sequence[FrameT | FramingError]
+    trial: CodecTrial[FrameT], chunks: Sequence[bytes], expected: Sequence[FrameT | FramingError]
 ) -> None:
     """Feed a chunk after each frame, inside the loop."""
     codec = trial.new(chunks)
@@ -87,7 +87,7 @@ def _feed_in_the_loop(
     trial.check_end(codec)
 
 
-def _look_in_the_loop(trial: Trial[FrameT]) -> None:
+def _look_in_the_loop(trial: CodecTrial[FrameT]) -> None:
     """Ask what is pending inside the loop, which changes nothing."""
     codec = trial.new([trial.case.data])
     codec.feed(trial.case.data)

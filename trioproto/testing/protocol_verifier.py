@@ -7,17 +7,10 @@ from itertools import accumulate
 from typing import Any, TypeAlias
 
 from trioproto.sansio.errors import AsyncCallbackError
+from trioproto.testing.failures import VerificationFailed, tells_all
 from trioproto.testing.harness import Harness
-from trioproto.testing.partitions import (
-    MAX_CUTS,
-    VerificationFailed,
-    bytewise,
-    cuts,
-    halves,
-    in_pieces,
-)
+from trioproto.testing.partitions import MAX_CUTS, bytewise, cuts, halves, in_pieces
 from trioproto.testing.targets import Maker, made_by
-from trioproto.testing.transcript import tells_all
 
 __tracebackhide__ = tells_all
 

@@ -8,16 +8,16 @@ from typing import Generic, NoReturn, TypeVar
 
 from trioproto.framing.codec import Codec
 from trioproto.sansio.errors import FramingError, IncompleteFrame
-from trioproto.testing.cases import Case, alike, is_error, take, take_one
-from trioproto.testing.partitions import VerificationFailed, cuts
-from trioproto.testing.transcript import tells_all
+from trioproto.testing.codec_cases import Case, alike, is_error, take, take_one
+from trioproto.testing.failures import VerificationFailed, tells_all
+from trioproto.testing.partitions import cuts
 
 __tracebackhide__ = tells_all
 
 FrameT = TypeVar("FrameT")
 
 
-class Trial(Generic[FrameT]):
+class CodecTrial(Generic[FrameT]):
     """What the ways have in common.
 
     Attributes:

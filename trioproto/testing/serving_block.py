@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
 
 from trioproto.runtime.factory import Factory
 from trioproto.runtime.server import open_server
-from trioproto.testing.held import LeftOverError, TasksOf, held_by
-from trioproto.testing.raised import mark, raise_as_it_was, sort_out
-from trioproto.testing.served import Served
+from trioproto.testing.block_errors import mark, raise_as_it_was, sort_out
+from trioproto.testing.leaks import LeftOverError, StartedTasks, held_by
+from trioproto.testing.server_handles import ServerHandle
 from trioproto.testing.threads import threads_take_no_time
 
-H = TypeVar("H", bound=Served[Any, Any])
+H = TypeVar("H", bound=ServerHandle[Any, Any])
 
 
-class Block(AbstractAsyncContextManager[H]):
+class ServingBlock(AbstractAsyncContextManager[H]):
     """Serves during a block, and makes of what comes out what a test wants to see."""
 
     def __init__(self, given: H, settings: dict[str, Any]) -> None:
         self.given = given
-        self._settings = _Settings(given.factory, {"callback_errors": "raise", **settings})
-        self._block = _open(given)
+        self._block = _open(given, {"callback_errors": "raise", **settings})
 
     async def __aenter__(self) -> H:
         __tracebackhide__ = True
-        self._tasks = TasksOf()
-        self._settings.set()
+        self._tasks = StartedTasks()
         try:
             with self._tasks:
                 await self._block.__aenter__()
         except BaseException as raised:
-            self._settings.restore()
             error = sort_out(raised, None)
             mark(error)
             raise_as_it_was(error)
@@ -57,8 +54,6 @@ class Block(AbstractAsyncContextManager[H]):
             error: BaseException | None = sort_out(raised, body)
         else:
             error = body
-        finally:
-            self._settings.restore()
         if error is None:
             return None
         mark(error)
@@ -78,10 +73,10 @@ class Block(AbstractAsyncContextManager[H]):
 
 
 @asynccontextmanager
-async def _open(given: Served[Any, Any]) -> AsyncIterator[None]:
+async def _open(given: ServerHandle[Any, Any], settings: dict[str, Any]) -> AsyncIterator[None]:
     """Serve, and close the clients' ends: before the drain, or after a sudden end."""
     try:
-        with threads_take_no_time():
+        with _settings_of(given.factory, settings), threads_take_no_time():
             async with open_server(given.factory, *given.endpoints()) as given.server:
                 yield
                 await given.close_streams()
@@ -89,26 +84,12 @@ async def _open(given: Served[Any, Any]) -> AsyncIterator[None]:
         await given.drop_streams()
 
 
-class _Settings:
-    """Settings that a factory has for a time."""
-
-    def __init__(self, factory: Factory[Any], changes: dict[str, Any]) -> None:
-        self._factory = factory
-        self._changes = changes
-
-    def set(self) -> None:
-        """Give them to the factory."""
-        factory = self._factory
-        self._own = factory.settings
-        factory.configure(**self._changes)
-        self._given = factory.settings
-
-    def restore(self) -> None:
-        """Give it back its own; what has been changed meanwhile stays so."""
-        factory = self._factory
-        if factory.settings is self._given:
-            factory.settings = self._own
-            return
-        now = factory.settings
-        unchanged = [name for name, given in self._changes.items() if getattr(now, name) == given]
-        factory.configure(**{name: getattr(self._own, name) for name in unchanged})
+@contextmanager
+def _settings_of(factory: Factory[Any], changes: dict[str, Any]) -> Iterator[None]:
+    """Have a factory's settings changed for a time."""
+    own = factory.settings
+    factory.configure(**changes)
+    try:
+        yield
+    finally:
+        factory.settings = own

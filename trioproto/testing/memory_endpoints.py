@@ -1,8 +1,9 @@
-"""Where to connect to, in memory."""
+"""Where to connect to in memory, and where to serve."""
 
 from __future__ import annotations
 
 from trioproto.endpoints.client import ClientEndpoint
+from trioproto.endpoints.endpoint import Bound, ServerEndpoint
 from trioproto.sansio.addresses import Address
 from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.memory import MEMORY, MemoryStream
@@ -50,3 +51,16 @@ class MemoryClientEndpoint(ClientEndpoint):
         return await self.listener.connect(
             to_server=self._to_server, to_client=self._to_client, peer=self._peer
         )
+
+
+class MemoryServerEndpoint(ServerEndpoint):
+    """A listener in memory, whose address the server then knows."""
+
+    text = "memory"
+
+    def __init__(self, listener: MemoryListener) -> None:
+        self._listener = listener
+
+    async def bind(self) -> list[Bound]:
+        """Take hold of the listener."""
+        return [Bound(self._listener, self._listener.address, self.text, listens=True)]

@@ -11,17 +11,17 @@ from bisect import bisect_right
 from typing import TypeVar
 
 from trioproto.framing.codec import Codec
-from trioproto.testing.cases import is_error
+from trioproto.testing.codec_cases import is_error
+from trioproto.testing.codec_trial import CodecTrial
+from trioproto.testing.failures import tells_all
 from trioproto.testing.partitions import halves
-from trioproto.testing.transcript import tells_all
-from trioproto.testing.trial import Trial
 
 __tracebackhide__ = tells_all
 
 FrameT = TypeVar("FrameT")
 
 
-def with_left_overs(trial: Trial[FrameT]) -> None:
+def with_left_overs(trial: CodecTrial[FrameT]) -> None:
     """End the input at every place; take frames away before they are read."""
     end = len(trial.case.data) if trial.case.error is None else trial.ends[-1]
     for cut in trial.cuts():
@@ -34,7 +34,7 @@ def with_left_overs(trial: Trial[FrameT]) -> None:
         _take_away_after_each(trial)
 
 
-def _end_at(trial: Trial[FrameT], cut: int) -> None:
+def _end_at(trial: CodecTrial[FrameT], cut: int) -> None:
     """Cut the input off, look at what is said about the end, and go on after all."""
     codec, count = _read_to(trial, cut)
     if not _skips(trial, count):
@@ -46,7 +46,7 @@ def _end_at(trial: Trial[FrameT], cut: int) -> None:
     trial.check_end(codec)
 
 
-def _take_away_at(trial: Trial[FrameT], cut: int) -> None:
+def _take_away_at(trial: CodecTrial[FrameT], cut: int) -> None:
     """Take the unfinished frame away, and give it back together with its end."""
     codec, count = _read_to(trial, cut)
     if _skips(trial, count):
@@ -59,7 +59,7 @@ def _take_away_at(trial: Trial[FrameT], cut: int) -> None:
         trial.check_end(codec)
 
 
-def _take_away_after(trial: Trial[FrameT], count: int) -> None:
+def _take_away_after(trial: CodecTrial[FrameT], count: int) -> None:
     """Take away what comes after *count* frames of many, and give it back."""
     data = trial.case.data
     codec = trial.new([data])
@@ -77,7 +77,7 @@ def _take_away_after(trial: Trial[FrameT], count: int) -> None:
     trial.check_end(codec)
 
 
-def _take_away_after_each(trial: Trial[FrameT]) -> None:
+def _take_away_after_each(trial: CodecTrial[FrameT]) -> None:
     """Take the rest away after each frame, and give it back at once."""
     data = trial.case.data
     codec = trial.new([data])
@@ -91,7 +91,7 @@ def _take_away_after_each(trial: Trial[FrameT]) -> None:
     trial.check_end(codec)
 
 
-def _read_to(trial: Trial[FrameT], cut: int) -> tuple[Codec[FrameT], int]:
+def _read_to(trial: CodecTrial[FrameT], cut: int) -> tuple[Codec[FrameT], int]:
     """Return a codec that has got the bytes before *cut*, and how many items it gave."""
     data = trial.case.data
     codec = trial.new(halves(data, cut))
@@ -101,12 +101,12 @@ def _read_to(trial: Trial[FrameT], cut: int) -> tuple[Codec[FrameT], int]:
     return codec, count
 
 
-def _skips(trial: Trial[FrameT], count: int) -> bool:
+def _skips(trial: CodecTrial[FrameT], count: int) -> bool:
     """Whether the last item was an error, so that any bytes may be dropped now."""
     return count > 0 and is_error(trial.came[count - 1])
 
 
-def _check_rest(trial: Trial[FrameT], count: int, cut: int, rest: bytes) -> None:
+def _check_rest(trial: CodecTrial[FrameT], count: int, cut: int, rest: bytes) -> None:
     """Fail unless *rest* is what was fed before *cut* and is in none of *count* frames."""
     begin = trial.ends[count - 1] if count else 0
     left = trial.case.data[begin:cut]

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import trio
 
-from trioproto.testing.transcript import TranscriptError
+from trioproto.testing.failures import TranscriptError
 
 _KIT = os.path.dirname(__file__)
 _MACHINERY = (

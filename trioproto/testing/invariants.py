@@ -7,10 +7,10 @@ from typing import Any
 
 from trioproto.factory import Factory
 from trioproto.sansio.counts import Statistics
-from trioproto.testing.watched import WatchedHarness
+from trioproto.testing.watched_harness import WatchedHarness
 
 
-def problem_of_books(factory: Factory[Any], harnesses: Sequence[WatchedHarness[Any]]) -> str | None:
+def broken_invariant(factory: Factory[Any], harnesses: Sequence[WatchedHarness[Any]]) -> str | None:
     """Say what is wrong with a factory, whose connections that have not ended are given."""
     counted = factory.statistics()
     return (

@@ -21,11 +21,13 @@ _NO_LOOP = (
 )
 
 
-_marked: ContextVar[list[ByHand] | None] = ContextVar("trioproto.testing.marked", default=None)
+_marked: ContextVar[list[ManualDriver] | None] = ContextVar(
+    "trioproto.testing.marked", default=None
+)
 """Who has a turn after the step that is being taken; ``None``: none is."""
 
 
-class ByHand:
+class ManualDriver:
     """Moves the bytes of one connection when a test says so.
 
     Attributes:
@@ -73,7 +75,7 @@ class ByHand:
         """
         if _marked.get() is not None:
             raise RuntimeError("a harness cannot be driven from inside a callback")
-        marked: list[ByHand] = []
+        marked: list[ManualDriver] = []
         token = _marked.set(marked)
         try:
             self._open.tell = False
@@ -86,6 +88,10 @@ class ByHand:
                     marked.pop(0)._turn()
             finally:
                 _marked.reset(token)
+
+    def _take_turn(self) -> None:
+        """Take a step in which nothing happens but a turn."""
+        self._step(lambda: None)
 
     def _turn(self) -> None:
         """Do what a driver does after each event."""
@@ -174,7 +180,7 @@ class ByHand:
         """Take a turn: at once, or when the running step is over."""
         marked = _marked.get()
         if marked is None:
-            self._step(_nothing)
+            self._take_turn()
         else:
             marked.append(self)
 
@@ -227,7 +233,3 @@ def checked_seconds(seconds: float) -> float:
     if not 0 <= seconds < inf:
         raise ValueError(f"time does not go back, nor on for ever: {seconds}")
     return seconds
-
-
-def _nothing() -> None:
-    """Take a step in which nothing happens but a turn."""

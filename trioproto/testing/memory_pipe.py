@@ -9,7 +9,7 @@ import trio
 from trioproto.testing.pipe import Pipe, reset_error
 
 
-class Way:
+class MemoryPipe:
     """One way of a connection: a pipe, and those who wait at its ends.
 
     Attributes:
@@ -22,7 +22,7 @@ class Way:
 
     __slots__ = ("back", "end_read", "pipe", "reader", "writer")
 
-    back: Way
+    back: MemoryPipe
 
     def __init__(self, pipe: Pipe) -> None:
         self.pipe = pipe
