@@ -6,20 +6,28 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import SocketPeer, tcp_pair
-from tests.behaviour.listeners import QueueListener
-from tests.serving.conversations import settle
-from trioproto import Factory, open_server
+from tests.behaviour.drivers import SocketPeer, small_listener
+from tests.serving.conversations import dial, settle
+from trioproto import Factory, TCPAddress, open_server
 from trioproto.errors import ConnectionLost, ServerDraining
 from trioproto.framing import LineReceiver
 from trioproto.testing.conformance.recorder import Recorder
 
 
-def offer_socket(listener: QueueListener) -> SocketPeer:
-    """Connect by a socket that trio has made a stream of."""
-    client, server = tcp_pair(None)
-    listener.offer(trio.SocketStream(trio.socket.from_stdlib_socket(server)))
-    return SocketPeer(client)
+class SocketStreams(trio.abc.Listener[trio.SocketStream]):
+    """Gives trio's socket streams, and is no listener that we would take the socket of."""
+
+    def __init__(self) -> None:
+        self._listener = small_listener()
+
+    async def accept(self) -> trio.SocketStream:
+        return await self._listener.accept()
+
+    async def aclose(self) -> None:
+        await self._listener.aclose()
+
+    def dial(self) -> SocketPeer:
+        return dial(TCPAddress(*self._listener.socket.getsockname()))
 
 
 class Slow(LineReceiver):
@@ -35,7 +43,7 @@ async def test_what_a_socket_has_received_in_a_callback_is_answered(
     autojump_clock: MockClock, count: int
 ) -> None:
     """Of one read, or of more, though the lines after the first are not waited for."""
-    listener = QueueListener()
+    listener = SocketStreams()
 
     class FirstIsSlow(Slow):
         async def line_received(self, line: bytes) -> None:
@@ -45,7 +53,7 @@ async def test_what_a_socket_has_received_in_a_callback_is_answered(
                 self.send_line(line.upper())
 
     async with open_server(Factory(FirstIsSlow), listener) as server:
-        peer = offer_socket(listener)
+        peer = listener.dial()
         await peer.send(b"first\r\n")
         await settle()
         await peer.send(b"then %04d\r\n" % count * count)
@@ -57,9 +65,9 @@ async def test_what_a_socket_has_received_in_a_callback_is_answered(
 
 
 async def test_a_socket_that_broke_in_a_callback_is_lost(autojump_clock: MockClock) -> None:
-    listener = QueueListener()
+    listener = SocketStreams()
     async with open_server(Factory(Slow), listener) as server:
-        peer = offer_socket(listener)
+        peer = listener.dial()
         await peer.send(b"first\r\n")
         await settle()
         await peer.reset()
@@ -72,7 +80,7 @@ async def test_nothing_overtakes_what_trio_has_taken_from_a_socket(
     autojump_clock: MockClock,
 ) -> None:
     """A receive that need not wait holds its bytes for a tick: here a byte at each."""
-    listener = QueueListener()
+    listener = SocketStreams()
     made: list[Recorder] = []
 
     def build() -> Recorder:
@@ -80,7 +88,7 @@ async def test_nothing_overtakes_what_trio_has_taken_from_a_socket(
         return made[-1]
 
     async with open_server(Factory(build, read_size=1), listener) as server:
-        peers = [offer_socket(listener) for _ in range(50)]
+        peers = [listener.dial() for _ in range(50)]
         await settle()
         sent = bytes(range(200))
         for peer in peers:
@@ -96,9 +104,9 @@ async def test_nothing_overtakes_what_trio_has_taken_from_a_socket(
 
 
 async def test_an_end_that_came_in_a_callback_is_the_end(autojump_clock: MockClock) -> None:
-    listener = QueueListener()
+    listener = SocketStreams()
     async with open_server(Factory(Slow), listener) as server:
-        peer = offer_socket(listener)
+        peer = listener.dial()
         await peer.send(b"first\r\n")
         await settle()
         await peer.send(b"last\r\n")

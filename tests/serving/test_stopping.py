@@ -22,10 +22,10 @@ from tests.serving.conversations import (
     outcome,
     settle,
 )
-from tests.serving.test_listeners import offer
+from tests.serving.test_listeners import offer, refuses
 from trioproto import Factory, TCPAddress, open_server, serve
 from trioproto.errors import ServerDraining
-from trioproto.testing import MemoryListener
+from trioproto.testing import MemoryListener, open_memory_listener
 
 
 async def test_stop_only_asks_and_wait_closed_waits(autojump_clock: MockClock) -> None:
@@ -179,13 +179,13 @@ async def test_after_a_drain_what_was_bound_is_free_and_lifespan_is_not_left_yet
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
     factory = Counting(Greeter)
-    listener = QueueListener()
+    listener = open_memory_listener()
     unix = f"unix:{tmp_path / 'x'}"
     async with open_server(factory, LOOPBACK, unix, listener) as server:
         for wait in (server.drain, server.wait_closed):
             await wait()
             await check_free(server.addresses[0], unix)
-        assert listener.closed
+        assert await refuses(listener)
         assert factory.log == ["entered"]
     assert factory.log == ["entered", "left with 0"]
 

@@ -164,6 +164,24 @@ def test_an_abort_resets_the_other_side() -> None:
     assert (len(client.reasons), len(server.reasons)) == (1, 1)
 
 
+@pytest.mark.parametrize("closing", [False, True])
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_what_waits_when_the_other_side_aborts_is_lost_and_not_sent(
+    closing: bool, seed: int | None
+) -> None:
+    link, client, server = silent(capacity=10, seed=seed)
+    client.transport.pause_reading()
+    server.transport.write(bytes(1000))
+    if closing:
+        server.transport.close()
+    link.settle()
+    sent = link.server.factory.statistics().bytes_sent
+    client.transport.abort()
+    link.run_until(lambda: link.lost)
+    link.server.expect_lost(ConnectionLost)
+    assert link.server.factory.statistics().bytes_sent == sent
+
+
 def test_a_paused_side_hears_of_a_reset_at_once_and_of_an_eof_later() -> None:
     link, client, server = silent()
     server.transport.pause_reading()

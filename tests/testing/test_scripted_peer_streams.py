@@ -106,6 +106,12 @@ async def test_a_stream_that_was_closed_already_is_fine() -> None:
     assert await theirs.receive_some() == b"last"
 
 
+async def test_a_stream_that_was_closed_below_tls_is_fine_too() -> None:
+    async with connected(Answers, tls=True) as stream, peer(stream) as p:
+        await p.expect(b"hello\r\n")
+        await trio.aclose_forcefully(stream.transport_stream)
+
+
 # Other streams
 
 

@@ -253,6 +253,21 @@ async def test_a_tls_client_that_leaves_says_so() -> None:
     assert list(map(type, factory.reasons)) == [ConnectionDone]
 
 
+@pytest.mark.parametrize("where", [(), (TCP,)])
+async def test_a_tls_client_may_crash_below_tls(where: tuple[str, ...]) -> None:
+    factory = NotesFactory()
+    async with serving(factory, *where, tls=True) as server:
+        stream = await server.connect()
+        await trio.aclose_forcefully(stream.transport_stream)
+        other = await server.connect()
+        await other.send_all(b"still here")
+    assert factory.heard == b"still here"
+    assert sorted(type(each).__name__ for each in factory.reasons) == [
+        "ConnectionDone",
+        "ConnectionLost",
+    ]
+
+
 def test_without_trustme_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "trustme", None)
     with pytest.raises(ImportError, match="pip install trustme, or give tls=") as caught:

@@ -327,6 +327,7 @@ class Connection(Timed):
                 self._set_reason(ConnectionDone())
             if self.state is not State.READ_ENDED:  # as an earlier protocol has kept it
                 self._move(Event.PEER_EOF)
+                self._await_peer()
             return
         self.close(self._ask(self.protocol.cut_off, None) or ConnectionDone())
 

@@ -94,7 +94,7 @@ class Sending(Callbacks):
             if sent or self._blocked_at == inf:
                 self._stop_idle_clock(now)
                 self._blocked_at = now
-        elif self._blocked_at != inf or self.state is State.READ_ENDED:
+        elif self._blocked_at != inf or (sent and self.state is State.READ_ENDED):
             self.holds &= ~holds.UNSENT
             self._stop_idle_clock(now)
             self._blocked_at = inf

@@ -65,7 +65,7 @@ class LinkEnd(Harness[P]):
             self.feed(data)
         elif data is not None:
             self.feed_eof()  # after which nothing is read any more
-        elif min(self._incoming.breaks_at, self._outgoing.breaks_at) <= self._now:
+        elif self._is_broken:
             self.reset()
         else:
             return False
@@ -89,8 +89,12 @@ class LinkEnd(Harness[P]):
 
     # The peer's end, for the driver beneath
 
+    @property
+    def _is_broken(self) -> bool:
+        return min(self._incoming.breaks_at, self._outgoing.breaks_at) <= self._now
+
     def _room(self, size: int) -> int:
-        room = self._outgoing.room
+        room = 0 if self._is_broken else self._outgoing.room
         return super()._room(size if room is None else min(size, room))
 
     def _put(self, data: bytes | memoryview) -> int:

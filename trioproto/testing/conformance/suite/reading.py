@@ -211,6 +211,22 @@ async def test_a_connection_kept_open_after_eof_still_has_an_idle_deadline(
         assert type(protocol.reason) is IdleTimeout
 
 
+async def test_an_eof_that_is_kept_open_starts_the_idle_time_again_and_a_new_protocol_does_not(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    first, second = Recorder(eof_received=keep_open), Recorder(eof_received=keep_open)
+    async with connect(Factory(lambda: first, idle_timeout=10)) as peer:
+        await peer.pass_time(5)
+        await peer.send_eof()
+        await peer.pass_time(6)
+        assert not first.transport.closing
+        first.transport.switch_protocol(second)
+        await peer.pass_time(3)
+        assert second.heard == ["connection_made", "eof_received"]
+        await peer.pass_time(2)
+        assert type(second.reason) is IdleTimeout
+
+
 async def test_a_connection_kept_open_after_eof_still_has_a_write_deadline(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
