@@ -104,12 +104,11 @@ class ByHand:
 
     def _flush(self, connection: Connection) -> bool:
         """Send what can be sent; say whether the connection may have changed."""
-        plain = not connection.holds and connection.outbound.size <= connection.settings.low_water
+        if not connection.holds and connection.outbound.size <= connection.settings.low_water:
+            connection.output_tried(self._send(connection), self._now)
+            return True  # unless all is sent, for which nobody waits
         before = connection.state, connection.buffered, connection.sendable
-        sent = self._send(connection)
-        connection.output_tried(sent, self._now)
-        if plain and not connection.holds and not connection.outbound.size:
-            return False  # all is sent, and nobody waited for that
+        connection.output_tried(self._send(connection), self._now)
         if connection.wants_shutdown:
             self._shut_down(connection)
         connection.advance()
