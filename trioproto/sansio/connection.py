@@ -209,6 +209,8 @@ class Connection(Timed):
 
     def _advance_once(self) -> bool:
         """Make one callback if one is due; say whether to look again."""
+        if not (self.holds or self._writing_paused or self.buffered > self.settings.high_water):
+            return False
         if self.holds & holds.BUSY or not State.OPEN <= self.state <= State.WRITE_ENDED:
             return False
         if self.holds & (holds.SWITCHING | holds.STARTING):
@@ -221,8 +223,6 @@ class Connection(Timed):
         if self._cross_water_marks():
             return True
         held = self.holds
-        if not held:
-            return False
         if not held & holds.NO_DELIVERY:
             if held & holds.FRAMES:
                 self.holds &= ~holds.FRAMES
