@@ -156,7 +156,8 @@ class Connection(Timed):
 
     def report_lost(self) -> None:
         """Make the last callback; an async one is then ``pending``."""
-        assert self.reason is not None
+        reason = self.reason
+        assert reason is not None
         if self.pending is not None:
             self.pending.close()
             self.pending = None
@@ -165,12 +166,12 @@ class Connection(Timed):
         self._ask(self.protocol.detached, None)
         self._owner.closed(self)
         self._move(Event.REPORT)
-        if self._driver.server_side and isinstance(self.reason, HandshakeFailed | HandshakeTimeout):
-            self._owner.opening_failed(self.peer, self.reason)
+        if self._driver.server_side and isinstance(reason, (HandshakeFailed, HandshakeTimeout)):
+            self._owner.opening_failed(self.peer, reason)
         if self.recorder is not None:
             self._ask(self._write_traffic, None)
         if self.made:
-            self._call(self.protocol.connection_lost, self.reason)
+            self._call(self.protocol.connection_lost, reason)
 
     def let_go(self, driver: Driver) -> None:
         """Forget everything that would keep others alive; *driver* answers from now on."""
