@@ -159,7 +159,8 @@ class Callbacks(Transport):
         except BaseException as exc:
             self.failed(self._name(callback), exc)
         else:
-            self._returned(callback, result)
+            if result is not None or self._in_eof:
+                self._returned(callback, result)
 
     def _ask(self, method: Callable[[], T], default: T) -> T:
         """Call what a user may have overridden, and is no callback."""

@@ -156,7 +156,8 @@ class Connection(Timed):
 
     def report_lost(self) -> None:
         """Make the last callback; an async one is then ``pending``."""
-        assert self.reason is not None
+        reason = self.reason
+        assert reason is not None
         if self.pending is not None:
             self.pending.close()
             self.pending = None
@@ -165,12 +166,12 @@ class Connection(Timed):
         self._ask(self.protocol.detached, None)
         self._owner.closed(self)
         self._move(Event.REPORT)
-        if self._driver.server_side and isinstance(self.reason, HandshakeFailed | HandshakeTimeout):
-            self._owner.opening_failed(self.peer, self.reason)
+        if self._driver.server_side and isinstance(reason, (HandshakeFailed, HandshakeTimeout)):
+            self._owner.opening_failed(self.peer, reason)
         if self.recorder is not None:
             self._ask(self._write_traffic, None)
         if self.made:
-            self._call(self.protocol.connection_lost, self.reason)
+            self._call(self.protocol.connection_lost, reason)
 
     def let_go(self, driver: Driver) -> None:
         """Forget everything that would keep others alive; *driver* answers from now on."""
@@ -209,6 +210,8 @@ class Connection(Timed):
 
     def _advance_once(self) -> bool:
         """Make one callback if one is due; say whether to look again."""
+        if not (self.holds or self._writing_paused or self.buffered > self.settings.high_water):
+            return False
         if self.holds & holds.BUSY or not State.OPEN <= self.state <= State.WRITE_ENDED:
             return False
         if self.holds & (holds.SWITCHING | holds.STARTING):
@@ -221,8 +224,6 @@ class Connection(Timed):
         if self._cross_water_marks():
             return True
         held = self.holds
-        if not held:
-            return False
         if not held & holds.NO_DELIVERY:
             if held & holds.FRAMES:
                 self.holds &= ~holds.FRAMES

@@ -27,6 +27,8 @@ __tracebackhide__ = tells_all
 
 R = TypeVar("R", bound=ConnectionClosed)
 
+_HERE = UnknownAddress("harness")
+
 
 class Harness(ManualDriver, Generic[P]):
     r"""One connection of a protocol, driven step by step.
@@ -77,7 +79,7 @@ class Harness(ManualDriver, Generic[P]):
         self.factory: Factory[P] = factory_of(target)
         super().__init__()
         self._settings = _settings_of(self.factory, settings)
-        self._peer = peer or UnknownAddress("harness")
+        self._peer = peer or _HERE
         self._layers = layers
         self._window = _checked(window)
         self._sent = bytearray()
@@ -96,9 +98,7 @@ class Harness(ManualDriver, Generic[P]):
         """
         if self._connection is not None:
             raise RuntimeError("a harness is one connection: make another")
-        connection = self.factory.accept(
-            self, self._peer, UnknownAddress("harness"), self._layers, self._settings
-        )
+        connection = self.factory.accept(self, self._peer, _HERE, self._layers, self._settings)
         if connection is None:
             raise ConnectionRefusedError("build_protocol returned None")
         self._connection = connection

@@ -110,20 +110,21 @@ class ManualDriver:
 
     def _flush(self, connection: Connection) -> bool:
         """Send what can be sent; say whether the connection may have changed."""
-        plain = not connection.holds and connection.outbound.size <= connection.settings.low_water
+        if not connection.holds and connection.outbound.size <= connection.settings.low_water:
+            self._send(connection)
+            return True  # unless all is sent, for which nobody waits
         before = connection.state, connection.buffered, connection.sendable
-        sent = self._send(connection)
-        connection.output_tried(sent, self._now)
-        if plain and not connection.holds and not connection.outbound.size:
-            return False  # all is sent, and nobody waited for that
+        self._send(connection)
         if connection.wants_shutdown:
             self._shut_down(connection)
         connection.advance()
         if connection.pending is not None:
             self._refuse_async(connection)
+        if connection.state >= State.ENDED:
+            return False
         return before != (connection.state, connection.buffered, connection.sendable)
 
-    def _send(self, connection: Connection) -> int:
+    def _send(self, connection: Connection) -> None:
         sent = 0
         connection.encode_output()
         wire = connection.wire
@@ -139,7 +140,7 @@ class ManualDriver:
             if not taken or taken < count:
                 break
             connection.encode_output()
-        return sent
+        connection.output_tried(sent, self._now)
 
     def _shut_down(self, connection: Connection) -> None:
         if not self.write_closed:
@@ -186,8 +187,7 @@ class ManualDriver:
 
     def offer(self, *, one_turn: bool = False) -> None:
         """Send what can be sent."""
-        connection = self._open
-        connection.output_tried(self._send(connection), self._now)
+        self._send(self._open)
 
     def read_more(self) -> bytes:
         """Return nothing: what was fed has been taken already."""
