@@ -119,15 +119,16 @@ async def test_a_listener_that_is_broken_ends_the_server_with_its_error() -> Non
     assert factory.log == ["entered", "left with 0"]
 
 
-async def test_a_server_that_backs_off_can_be_stopped(
-    autojump_clock: MockClock, logged_errors: list[logging.LogRecord]
+async def test_a_server_that_backs_off_says_so_once_in_the_interval_and_can_be_stopped(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing = [OSError(errno.EMFILE, "too many") for _ in range(10_000)]
-    async with open_server(Factory(Greeter), Failing(*failing)) as server:
+    async with open_server(Factory(Greeter, alarm_interval=2), Failing(*failing)) as server:
         await trio.sleep(3)
         server.stop()
         with trio.fail_after(5):
             await server.wait_closed()
+    assert caplog.messages == [f"accepting on Failing: [Errno {errno.EMFILE}] too many"] * 2
 
 
 async def test_a_server_has_its_poller_before_descriptors_run_out(
