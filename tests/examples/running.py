@@ -18,7 +18,7 @@ from typing import IO, Self, cast
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE = 30  # seconds; only reached when something is broken
 # Of a line of the log: a limit was reached on purpose, or the machine was busy with something else.
-HARMLESS = re.compile(r"the limit of \d+ is reached$| kept the whole program waiting for ")
+HARMLESS = re.compile(r"the limit of \d+ is reached| kept the whole program waiting for ")
 
 
 class Program:

@@ -58,6 +58,17 @@ def test_a_closed_stream_is_no_error() -> None:
     Teller(text).say("one")
 
 
+def test_a_program_that_was_started_without_the_stream_says_nothing() -> None:
+    command = [sys.executable, "-c", PROGRAM, "one", "two"]
+    ends_well(
+        subprocess.Popen(
+            ["sh", "-c", 'exec "$@" >&-', "sh", *command],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    )
+
+
 def test_what_would_have_to_wait_is_left_out() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

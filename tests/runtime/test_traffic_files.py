@@ -171,7 +171,8 @@ def test_an_error_is_logged_and_not_raised(
     folder.rmdir()
     files(of(ConnectionLost("x")))
     (record,) = logged_errors
-    assert record.getMessage().startswith("traffic with tcp:198.51.100.7:50000 cannot be written: ")
+    where = f"traffic with tcp:198.51.100.7:50000 cannot be written to {folder}: "
+    assert record.getMessage() == f"{where}No such file or directory"
     with pytest.raises(FileNotFoundError):
         files.write(ERROR)
 
@@ -191,6 +192,14 @@ def test_a_file_that_could_not_be_written_whole_is_removed(folder: Path) -> None
     with no_large_files(), pytest.raises(OSError, match="File too large"):
         TrafficFiles(folder).write(ERROR)
     assert list(folder.iterdir()) == []
+
+
+def test_a_disk_that_is_full_is_named(folder: Path, logged_errors: list[logging.LogRecord]) -> None:
+    files = TrafficFiles(folder)
+    with no_large_files():
+        files(ERROR)
+    (record,) = logged_errors
+    assert record.getMessage().endswith(f" cannot be written to {folder}: File too large")
 
 
 @pytest.mark.parametrize("options", [{"form": "pcap"}, {"keep": 0}])

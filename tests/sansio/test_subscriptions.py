@@ -375,7 +375,7 @@ def test_when_nobody_listens_no_event_is_made() -> None:
     assert events_made(lambda: all_of_it(factory)) == []
 
 
-def test_every_event_has_a_name_of_its_own_and_one_line_of_text() -> None:
+def test_every_event_has_a_name_of_its_own_and_a_sentence_that_says_who_it_was() -> None:
     heard: list[Event] = []
     factory = Factory(Protocol)
     factory.subscribe(heard.append)
@@ -384,8 +384,11 @@ def test_every_event_has_a_name_of_its_own_and_one_line_of_text() -> None:
     assert len({kind.name for kind in events.EVENTS}) == len(events.EVENTS)
     for event in heard:
         text = str(event)
-        assert text
+        assert not text.startswith(f"{type(event).__name__}(")  # which is its repr
+        assert " " in text
         assert "\n" not in text
+        assert "1 connections" not in text
+        assert str(getattr(event, "peer", "")) in text
         for field in dataclasses.fields(event):
             with pytest.raises(dataclasses.FrozenInstanceError):
                 setattr(event, field.name, None)

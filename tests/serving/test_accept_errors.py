@@ -21,9 +21,12 @@ from tests.serving.test_listeners import offer
 from tests.tls.over_wire import open_descriptors
 from trioproto import Factory, TCPAddress, connect, open_server, serve
 from trioproto.endpoints import Bound, ServerEndpoint
+from trioproto.errors import ConnectionLost
+from trioproto.runtime.poller import Poller
 from trioproto.sansio.addresses import address_from_sockaddr
 from trioproto.testing import MemoryListener, PlainMemoryStream
 from trioproto.testing.conformance.peer import PeerWasReset
+from trioproto.testing.conformance.recorder import Recorder
 
 
 @contextmanager
@@ -78,6 +81,11 @@ async def test_accepting_survives_emfile_and_serves_again(
     assert not any(record.exc_info for record in logged_errors)
 
 
+def poller_of(factory: Factory[Any]) -> Poller:
+    assert factory._scope is not None
+    return factory._scope.poller
+
+
 class Failing(MemoryListener):
     """Fails first, as the kernel may."""
 
@@ -119,15 +127,16 @@ async def test_a_listener_that_is_broken_ends_the_server_with_its_error() -> Non
     assert factory.log == ["entered", "left with 0"]
 
 
-async def test_a_server_that_backs_off_can_be_stopped(
-    autojump_clock: MockClock, logged_errors: list[logging.LogRecord]
+async def test_a_server_that_backs_off_says_so_once_in_the_interval_and_can_be_stopped(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing = [OSError(errno.EMFILE, "too many") for _ in range(10_000)]
-    async with open_server(Factory(Greeter), Failing(*failing)) as server:
+    async with open_server(Factory(Greeter, alarm_interval=2), Failing(*failing)) as server:
         await trio.sleep(3)
         server.stop()
         with trio.fail_after(5):
             await server.wait_closed()
+    assert caplog.messages == [f"accepting on Failing: [Errno {errno.EMFILE}] too many"] * 2
 
 
 async def test_a_server_has_its_poller_before_descriptors_run_out(
@@ -144,6 +153,72 @@ async def test_a_server_has_its_poller_before_descriptors_run_out(
             peer = SocketPeer(client)
             assert await peer.receive_exactly(5) == b"hello"
         await peer.aclose()
+
+
+class FullEpoll:
+    """Has no room for one socket, in place of a system that has none."""
+
+    def __init__(self, epoll: Any) -> None:
+        self.epoll = epoll
+        self.full = True
+
+    def register(self, fd: int, events: int) -> None:
+        if self.full:
+            self.full = False
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.epoll.register(fd, events)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.epoll, name)
+
+
+async def test_who_cannot_be_watched_is_lost_and_the_others_are_served(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    made: list[Recorder] = []
+
+    def build() -> Recorder:
+        made.append(Recorder(data_received=lambda self: self.transport.write(b"served")))
+        return made[-1]
+
+    factory = Factory(build)
+    async with open_server(factory, LOOPBACK) as server:
+        peers = []
+        for number in range(3):
+            if number == 1:
+                poller = poller_of(factory)
+                poller._epoll = FullEpoll(poller._epoll)  # type: ignore[assignment]
+            peers.append(dial(server.addresses[0]))
+            await settle()
+        for peer in (peers[0], peers[2]):
+            await peer.send(b"x")
+            assert await peer.receive_exactly(6) == b"served"
+        assert await peers[1].receive_all() == (b"", "reset")
+        for peer in peers:
+            await peer.aclose()
+    reason = made[1].reason
+    assert isinstance(reason, ConnectionLost)
+    assert isinstance(reason.__cause__, OSError)
+    assert reason.__cause__.errno == errno.ENOSPC
+    assert caplog.messages == [
+        f"connection from {made[1].transport.peer}: the system has no room in an epoll: {reason}"
+    ]
+
+
+async def test_who_waits_and_cannot_be_watched_waits_all_the_same(
+    autojump_clock: MockClock,
+) -> None:
+    factory = Factory(Greeter, max_connections=1, refuse_after=60)
+    async with open_server(factory, LOOPBACK) as server:
+        first = dial(server.addresses[0])
+        assert await first.receive_exactly(5) == b"hello"
+        poller = poller_of(factory)
+        poller._epoll = FullEpoll(poller._epoll)  # type: ignore[assignment]
+        late = dial(server.addresses[0])
+        await settle()
+        await first.aclose()
+        assert await late.receive_exactly(5) == b"hello"
+        await late.aclose()
 
 
 async def test_a_client_that_can_have_no_poller_leaves_no_socket_open(

@@ -345,3 +345,32 @@ async def test_a_peer_counts_while_it_waits_for_a_place(autojump_clock: MockCloc
         assert await greeted(peers[1])
         await leave(*peers[1:])
         check_at_rest(factory, admission)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"max_connections": 1}, "max_connections: the limit of 1 is reached, newcomers wait"),
+        (
+            {"max_connections": 1, "at_limit": "refuse"},
+            "max_connections: the limit of 1 is reached, newcomers are refused",
+        ),
+        (
+            {"max_per_peer": 1},
+            "max_per_peer: the limit of 1 is reached by {late}, newcomers are refused",
+        ),
+    ],
+)
+async def test_the_log_says_who_has_met_which_limit_and_what_becomes_of_newcomers(
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+    settings: dict[str, Any],
+    said: str,
+) -> None:
+    async with open_server(Factory(Greeter, **settings), LOOPBACK) as server:
+        first = dial(server.addresses[0])
+        assert await greeted(first)
+        late = dial(server.addresses[0])
+        await settle()
+        assert caplog.messages == [said.format(late=late.address)]
+        await leave(first, late)

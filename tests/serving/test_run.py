@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.serving.conversations import LOOPBACK, Greeter
+from tests.tls.client_side import Client, for_client
 from trioproto import Factory, run
 from trioproto.errors import EndpointError, ListenError
 
@@ -33,6 +34,10 @@ SERVER = """
             print("started", flush=True)
         def stop_factory(self):
             print("stopped", flush=True)
+
+    def over_tls():
+        from tests.serving import test_drain_reports
+        return test_drain_reports.over_tls()
 
     class Lingers(trioproto.Factory):
         def start_factory(self):
@@ -148,6 +153,18 @@ def test_every_second_it_says_how_many_connections_are_left() -> None:
             first.close()  # which resets it: reading is paused, but that is noticed
             running.says("draining: 1 connection left")
             running.says("drained: 1 finished, 0 cancelled, 1 aborted")
+
+
+def test_who_is_on_its_way_in_is_among_those_who_are_left() -> None:
+    """Who stops in mid-handshake holds the drain up, though no protocol has met it yet."""
+    with server(endpoints="over_tls()") as running:
+        running.says("started")
+        port = int(running.says("listening on").rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            client.sendall(Client(for_client("TLSv1.3")).output())
+            assert client.recv(1)  # the server has answered, and waits
+            running.process.send_signal(signal.SIGTERM)
+            running.says("draining: 1 connection left")
 
 
 def test_a_reader_of_its_output_that_has_gone_does_not_disturb_a_drain() -> None:

@@ -211,7 +211,7 @@ class SocketAcceptor:
 
     async def _shed(self, exc: OSError) -> None:
         """Reset what is queued, say so, and rest."""
-        why = errno.errorcode.get(exc.errno or 0, "shed")
+        why = _name_of(exc)
         self._shed_untold += self._reset_queued(why)
         if self._doorman.scope.admission.alarm(why):
             shown = "accepting on %s: %s; %d connections shed"
@@ -252,6 +252,7 @@ class StreamAcceptor:
         doorman: where the connections go.
         listener: whatever gives streams.
         opening: what each connection goes through first.
+        address: what is said of it in the log.
     """
 
     def __init__(
@@ -259,7 +260,9 @@ class StreamAcceptor:
         doorman: Doorman,
         listener: trio.abc.Listener[trio.abc.Stream],
         opening: Opening,
+        address: Address,
     ) -> None:
+        self._address = address
         self._opening = opening
         self._doorman = doorman
         self._listener = listener
@@ -280,7 +283,8 @@ class StreamAcceptor:
             return False
         except OSError as exc:
             if exc.errno in _EXHAUSTED:
-                logger.warning("accepting on %r: %s", self._listener, exc)
+                if self._doorman.scope.admission.alarm(_name_of(exc)):
+                    logger.warning("accepting on %s: %s", self._address, exc)
                 await trio.sleep(_REST)
             elif exc.errno not in _ONE_CONNECTION:
                 raise
@@ -295,3 +299,8 @@ class StreamAcceptor:
                 return True
         self._doorman.admit_stream(stream, self._opening, slot)
         return True
+
+
+def _name_of(exc: OSError) -> str:
+    """Return what the system has run out of, as its error is called."""
+    return errno.errorcode.get(exc.errno or 0, "shed")

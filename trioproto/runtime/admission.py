@@ -250,11 +250,14 @@ class Admission:
 
     # News
 
-    def reached(self, limit: str) -> None:
-        """Tell that somebody has met a limit; not again and again."""
+    def reached(self, limit: str, peer: Address | None = None) -> None:
+        """Tell that somebody, or this *peer*, has met a limit; not again and again."""
         if self.alarm(limit):
             maximum = getattr(self.settings, limit)
-            logger.warning("%s: the limit of %s is reached", limit, maximum)
+            by = "" if peer is None else f" by {peer}"
+            waits = peer is None and self.settings.at_limit == "wait"
+            then = "newcomers wait" if waits else "newcomers are refused"
+            logger.warning("%s: the limit of %s is reached%s, %s", limit, maximum, by, then)
             self._factory._monitor.limit_reached(limit, maximum)
 
     def alarm(self, name: str) -> bool:

@@ -76,8 +76,11 @@ class Poller:
     async def wait_error(self, fd: int) -> None:
         """Wait until a socket has an error, such as a reset, whatever has come before it."""
         watch = _ErrorWatch()
-        # Errors are told whatever is asked for, and with this not again and again.
-        self.register(fd, cast("SocketDriver", watch), select.EPOLLONESHOT)
+        try:
+            # Errors are told whatever is asked for, and with this not again and again.
+            self.register(fd, cast("SocketDriver", watch), select.EPOLLONESHOT)
+        except OSError:
+            await trio.sleep_forever()  # the system has no room for one more: it is not seen
         try:
             await watch.seen.wait()
         finally:

@@ -124,7 +124,8 @@ class _Program:
     async def _tell_who_is_left(self, server: Server[Any]) -> None:
         """Say how many connections are left to be drained, as long as there are some."""
         while self.cancelled_by is None and not server.closed:
-            if left := len(server.connections):
+            now = server.statistics()
+            if left := now.opening + now.open:
                 self._teller.say(f"draining: {left} connection{'s' * (left != 1)} left")
             await trio.sleep(_TELL_EVERY)
 

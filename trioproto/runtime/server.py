@@ -359,7 +359,7 @@ def _listen(doorman: Doorman, bound: Bound) -> Acceptor:
     """
     backlog = doorman.scope.factory.settings.backlog
     if not isinstance(bound.source, socket.socket):
-        return StreamAcceptor(doorman, bound.source, bound.opening)
+        return StreamAcceptor(doorman, bound.source, bound.opening, bound.address)
     if SUPPORTED:
         # Made before, as it sets options that only count for what comes later.
         acceptor = SocketAcceptor(doorman, bound.source, bound.opening, listens=bound.listens)
@@ -367,7 +367,7 @@ def _listen(doorman: Doorman, bound: Bound) -> Acceptor:
         return acceptor
     bound.listen(backlog)
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(bound.source))
-    return StreamAcceptor(doorman, listener, bound.opening)
+    return StreamAcceptor(doorman, listener, bound.opening, bound.address)
 
 
 def _parsed(endpoint: Endpoint) -> ServerEndpoint | trio.abc.Listener[Any]:

@@ -132,7 +132,7 @@ class CountedSlot(Slot):
         self._peer = peer
         group = self._admission.group_of(peer)
         if self._admission.is_full(group):
-            self._admission.reached("max_per_peer")
+            self._admission.reached("max_per_peer", peer)
             if self._comes_in:
                 self._admission.not_let_in()
             self.refuse("max_per_peer")

@@ -24,6 +24,7 @@ import trio
 from trioproto.runtime.driver import BaseDriver
 from trioproto.runtime.socket_options import reset_on_close
 from trioproto.sansio import holds
+from trioproto.sansio.errors import ConnectionLost
 from trioproto.sansio.lifecycle import State
 
 if TYPE_CHECKING:
@@ -280,8 +281,14 @@ class SocketDriver(BaseDriver):
 
     async def _serve(self, rest: bytes) -> None:
         connection = self.connection
-        self._watch(_READING)
         self.scope.watchdog.watch(self, self._open, rest)
+        try:
+            self._watch(_READING)
+        except OSError as exc:
+            # Of this connection only; the others go on.
+            problem = ConnectionLost(f"the system has no room in an epoll: {exc}")
+            self.factory.opening_failed(connection.peer, problem)
+            connection.lost(exc)
         self.turn()
         while connection.state < State.ENDED:
             if connection.pending is not None or self._to_start:

@@ -15,34 +15,43 @@ class Teller:
     the program itself has printed and not flushed may come later. A line that
     would have to wait, because nobody reads the pipe, is left out, and so is one
     that cannot be written at all.
+
+    Args:
+        file: ``None``, as ``sys.stdout`` is where a program was started without one:
+            nothing is said.
     """
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO | None) -> None:
         self._file = file
 
     def say(self, *lines: str) -> None:
         """Say each of *lines*, shorter than 4 KiB, at once or not at all."""
-        fd = self._descriptor()
+        file = self._file
+        if file is None:
+            return
+        fd = _descriptor(file)
         for line in lines:
             try:
                 if fd is None:
-                    print(line, file=self._file, flush=True)
+                    print(line, file=file, flush=True)
                 elif _takes_more(fd):
-                    os.write(fd, self._encoded(line))
+                    os.write(fd, _encoded(line, file))
             except (OSError, ValueError):
                 return  # it is gone, or full
 
-    def _descriptor(self) -> int | None:
-        """Return the descriptor of a standard stream that nobody has replaced."""
-        if self._file is not sys.__stdout__ and self._file is not sys.__stderr__:
-            return None
-        try:
-            return self._file.fileno()
-        except (OSError, ValueError):
-            return None
 
-    def _encoded(self, line: str) -> bytes:
-        return (line + "\n").encode(self._file.encoding or "utf-8", "backslashreplace")
+def _descriptor(file: TextIO) -> int | None:
+    """Return the descriptor of a standard stream that nobody has replaced."""
+    if file is not sys.__stdout__ and file is not sys.__stderr__:
+        return None
+    try:
+        return file.fileno()
+    except (OSError, ValueError):
+        return None
+
+
+def _encoded(line: str, file: TextIO) -> bytes:
+    return (line + "\n").encode(file.encoding or "utf-8", "backslashreplace")
 
 
 def _takes_more(fd: int) -> bool:

@@ -88,7 +88,9 @@ class TrafficFiles:
         try:
             path = self.write(recording)
         except OSError as exc:
-            logger.error("traffic with %s cannot be written: %s", recording.peer, exc)
+            problem = exc.strerror or exc
+            shown = "traffic with %s cannot be written to %s: %s"
+            logger.error(shown, recording.peer, self._directory, problem)
             return
         last = f"; no more of {kind} in this minute" if written + 1 == MOST else ""
         logger.warning("traffic with %s written to %s%s", recording.peer, path, last)

@@ -28,9 +28,6 @@ class Event:
 
     name: ClassVar[str]
 
-    def __str__(self) -> str:
-        return self.name
-
 
 # Listeners
 
@@ -224,7 +221,7 @@ class DrainStarted(Event):
     """Seconds after that, until what is left is aborted."""
 
     def __str__(self) -> str:
-        return f"draining {self.connections} connections, within {self.grace:g} s"
+        return f"draining {_connections(self.connections)}, within {self.grace:g} s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +236,7 @@ class DrainProgress(Event):
     """Connections that are left."""
 
     def __str__(self) -> str:
-        return f"draining ({self.phase}): {self.connections} connections left"
+        return f"draining ({self.phase}): {_connections(self.connections)} left"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,12 +265,18 @@ class Suspended(Event):
 
     name: ClassVar[str] = "server.suspended"
 
+    def __str__(self) -> str:
+        return "suspended: no connections are let in"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed(Event):
     """The server accepts connections again."""
 
     name: ClassVar[str] = "server.resumed"
+
+    def __str__(self) -> str:
+        return "resumed: connections are let in again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,7 +293,7 @@ class CallbackSlow(Event):
     """For how long."""
 
     def __str__(self) -> str:
-        return f"{self.protocol} kept everything waiting for {self.seconds:.3g} s"
+        return f"{self.protocol} kept everything waiting for {self.seconds:.3g} s, peer {self.peer}"
 
 
 EVENTS: tuple[type[Event], ...] = (
@@ -311,3 +314,7 @@ EVENTS: tuple[type[Event], ...] = (
     CallbackSlow,
 )
 """Every kind of event."""
+
+
+def _connections(count: int) -> str:
+    return f"{count} connection{'s' * (count != 1)}"
