@@ -128,6 +128,19 @@ class TestManyAtOnce:
                 nursery.start_soon(talk, service, number)
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_handshake_ends_while_connection_made_waits(
+    serve: Serving, version: str, autojump_clock: MockClock
+) -> None:
+    async def wait(_: Recorder) -> None:
+        await trio.sleep(30)
+
+    async with serve(Recorder(connection_made=wait)) as service:
+        with trio.fail_after(1):
+            await speaking(service, Client(for_client(version)))
+        await service.pass_time(31)
+
+
 class TestAHandshakeThatIsLargerThanTheBuffers:
     @pytest.fixture(params=["tls_memory", "tls_stream"])
     def serve(self, request: pytest.FixtureRequest) -> Serving:

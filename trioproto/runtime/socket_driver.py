@@ -171,7 +171,14 @@ class SocketDriver(BaseDriver):
         connection = self.connection
         if self._interest != _READING or connection.counted:
             return False
-        return self.deadline_entry is not None or not connection.timed
+        entry = self.deadline_entry
+        if entry is None:
+            return not connection.timed
+        if not connection.holds & holds.BUSY:
+            return True
+        # It may be the callback's; what is due after it, the idle time say, comes earlier.
+        idle = connection.timeout
+        return connection.watch is None and (idle is None or entry.when <= self.time() + idle)
 
     def offer(self, *, one_turn: bool = False) -> None:
         """Send what the kernel takes; of much that goes through layers a part, or *one_turn*'s."""

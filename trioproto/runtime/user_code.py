@@ -135,7 +135,7 @@ class UserCode:
     def _callback_waits(self) -> None:
         """Have what a callback has done so far looked after."""
         connection = self.connection
-        written = connection.outbound.size
+        written = connection.buffered  # of the layers too, such as the end of a handshake
         if written:
             connection.count_output()
             connection.holds |= holds.UNSETTLED  # so that what is counted is not sent uncounted

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -144,8 +147,9 @@ async def test_the_idle_clock_stands_still_while_the_protocol_pauses_reading(
 
 
 @needs(Feature.ASYNC_CODE)
+@pytest.mark.parametrize("later", [None, "callback_timeout", "max_age"])
 async def test_the_idle_clock_stands_still_while_a_callback_runs(
-    connect: Connecting, autojump_clock: MockClock
+    later: str | None, connect: Connecting, autojump_clock: MockClock
 ) -> None:
     release = trio.Event()
 
@@ -153,7 +157,8 @@ async def test_the_idle_clock_stands_still_while_a_callback_runs(
         await release.wait()
 
     protocol = Recorder(data_received=wait)
-    async with connect(protocol, idle_timeout=10) as peer:
+    others: dict[str, Any] = {} if later is None else {later: 1000}
+    async with connect(protocol, idle_timeout=10, **others) as peer:
         await peer.send(b"go")
         await peer.pass_time(100)
         assert "timed_out" not in protocol.heard

@@ -81,15 +81,18 @@ async def test_what_we_say_is_no_first_byte(connect: Connecting, autojump_clock:
 
 @needs(Feature.ASYNC_CODE)
 @pytest.mark.parametrize("spoke_meanwhile", [True, False])
+@pytest.mark.parametrize("limit", [None, 1000])
 async def test_a_long_greeting_takes_none_of_the_time_for_the_first_byte(
-    connect: Connecting, spoke_meanwhile: bool, autojump_clock: MockClock
+    connect: Connecting, spoke_meanwhile: bool, limit: float | None, autojump_clock: MockClock
 ) -> None:
+    settings: dict[str, Any] = {"idle_timeout": None, "callback_timeout": limit}
+
     async def greet(self: Recorder) -> None:
         await trio.sleep(20)
         self.transport.write(b"hello")
 
     protocol = Recorder(connection_made=greet)
-    async with connect(protocol, first_byte_timeout=10, idle_timeout=None) as peer:
+    async with connect(protocol, first_byte_timeout=10, **settings) as peer:
         if spoke_meanwhile:
             await peer.send(b"x")
         assert await peer.receive_exactly(5) == b"hello"
