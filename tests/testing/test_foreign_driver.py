@@ -155,6 +155,10 @@ def test_the_rule_of_each_module_is_documented(room: str) -> None:
     assert f"# {heading}\n" in (ROOT / page).read_text()
 
 
+def test_an_error_that_did_not_come_out_is_told(broken: Run) -> None:
+    assert "AssertionError: nothing came out of the service" in broken.output
+
+
 def test_every_module_of_the_suite_is_in_it() -> None:
     modules = {module.name for module in pkgutil.iter_modules(suite.__path__)}
     assert modules == {*suite.RULES, "fixtures"}
