@@ -32,13 +32,7 @@ from trioproto.errors import CallbackError
 from trioproto.layers.opening import Opening
 from trioproto.layers.tls import TLSLayer
 from trioproto.sansio.addresses import Address, address_from_sockaddr
-from trioproto.testing import (
-    Harness,
-    MemoryListener,
-    MemoryStream,
-    conformance,
-    memory_stream_pair,
-)
+from trioproto.testing import Harness, MemoryListener, MemoryStream, conformance, memory_stream_pair
 from trioproto.testing.conformance import (
     MORE_THAN_FITS,
     SMALL,
@@ -613,6 +607,10 @@ SERVICES: dict[str, type[Service]] = {
         TLSService,
     )
 }
+
+
+OURS = list(SERVICES.values())
+"""For a module of tests that, as the suite's, is run over each that has what a test needs."""
 
 
 def serving(
