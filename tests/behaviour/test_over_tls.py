@@ -12,7 +12,14 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import OURS, MemoryPeer, MemoryService, PollService, TLSMemoryService, over_tls
+from tests.behaviour.drivers import (
+    OURS,
+    MemoryPeer,
+    MemoryService,
+    PollService,
+    TLSMemoryService,
+    over_tls,
+)
 from tests.behaviour.tls_peers import TLSPeer, server_context
 from trioproto import Factory
 from trioproto.errors import AgeTimeout, FirstByteTimeout, HandshakeTimeout, PeerTooSlow

@@ -13,8 +13,8 @@ from typing import Any
 import trio
 import trio.testing
 
-from tests.behaviour.drivers import OURS
 import trioproto
+from tests.behaviour.drivers import OURS
 from trioproto import Factory, Settings, run_protocol, serve
 from trioproto.layers import TrafficLog
 from trioproto.runtime.driver import BaseDriver
@@ -88,7 +88,9 @@ async def test_a_clients_connection_is_recorded_from_its_side() -> None:
         )
         port = server.addresses[0].port
         recorded = Settings(traffic_log=TrafficLog())
-        async with trioproto.connect(f"tcp:127.0.0.1:{port}", Asks(), settings=recorded) as protocol:
+        async with trioproto.connect(
+            f"tcp:127.0.0.1:{port}", Asks(), settings=recorded
+        ) as protocol:
             with trio.fail_after(5):
                 while not protocol.chunks:
                     await trio.testing.wait_all_tasks_blocked(0.01)
