@@ -15,60 +15,49 @@ from __future__ import annotations
 
 import socket
 import ssl
-import struct
 from abc import abstractmethod
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import trio
 import trio.testing
 
+from tests.behaviour.harness_service import HarnessService
+from tests.behaviour.peers import (
+    MemoryPeer,
+    SocketPeer,
+    real_time,
+    small_listener,
+    small_socket,
+    tcp_pair,
+)
 from tests.behaviour.tls_peers import TLSPeer, server_context
 from trioproto import Factory, Protocol, Server, TCPAddress, serve
 from trioproto.endpoints import Bound, ServerEndpoint, parse_endpoint
-from trioproto.errors import CallbackError
 from trioproto.layers.opening import Opening
 from trioproto.layers.tls import TLSLayer
-from trioproto.sansio.addresses import Address, address_from_sockaddr
-from trioproto.testing import (
-    Harness,
-    MemoryListener,
-    MemoryStream,
-    conformance,
-    memory_stream_pair,
-)
-from trioproto.testing.conformance import (
-    MORE_THAN_FITS,
-    SMALL,
-    Feature,
-    Peer,
-    PeerWasReset,
-    Service,
-)
-from trioproto.testing.conformance.service import UNMARKED, Connecting, Serving, patience
+from trioproto.sansio.addresses import address_from_sockaddr
+from trioproto.testing import MemoryListener, conformance, memory_stream_pair
+from trioproto.testing.conformance import MORE_THAN_FITS, SMALL, Feature, Peer, Service
+from trioproto.testing.conformance.service import Serving, patience
 
-# Of the contract, what the tests beside these import together with the drivers.
+# What tests import together with the drivers.
 __all__ = [
     "MORE_THAN_FITS",
     "SMALL",
-    "UNMARKED",
-    "Connecting",
+    "MemoryPeer",
     "Service",
     "Serving",
+    "SocketPeer",
     "patience",
+    "real_time",
+    "small_listener",
+    "tcp_pair",
 ]
 
-ALL = ("harness", "memory", "stream", "listener", "poll", "tls_memory", "tls")
-ASYNC = ALL[1:]  # there is a loop: async callbacks and tasks run
+ASYNC = ("memory", "stream", "listener", "poll", "tls_memory", "tls")  # all that have a loop
 PLAIN = ("memory", "stream", "listener", "poll")  # those of them without TLS
-SOCKETS = ("stream", "poll", "tls")  # a reset, a FIN and an errno are seen as they happen
-SERVED = ("listener", "poll", "tls")  # there is a server: drains, limits
-SERVED_OR_HARNESS = ("harness", *SERVED)  # the harness drains as a server does
-KERNEL_SECONDS = 0.3
-STEP = 0.01  # seconds that pass at once in harnesses that share a rate
-IN_MEMORY = ("memory", "listener", "tls_memory")
 
 ROOMY = 1 << 20
 
@@ -78,162 +67,6 @@ LOOP_FEATURES = PLAIN_FEATURES | {Feature.ASYNC_CODE}
 SERVER_FEATURES = LOOP_FEATURES | {Feature.DRAINS, Feature.SERVER}
 SOCKET_FEATURES = {Feature.ERROR_NUMBERS, Feature.SOCKET_OPTIONS, Feature.ADDRESSES}
 POLLED_FEATURES = {Feature.SEES_RESETS, Feature.SENDS_AT_ONCE, Feature.READS_ON}
-
-
-class HarnessService(Service):
-    name = "harness"
-    features = PLAIN_FEATURES | {
-        Feature.DRAINS,
-        Feature.SEES_RESETS,
-        Feature.SENDS_AT_ONCE,
-        Feature.EXACT_WINDOW,
-        Feature.ERROR_NUMBERS,
-    }
-
-    def __init__(self, factory: Factory[Any], *, small_buffers: bool, half_close: bool) -> None:
-        super().__init__(factory, small_buffers=small_buffers, half_close=half_close)
-        self.harnesses: list[HarnessPeer] = []
-
-    @asynccontextmanager
-    async def serve(self) -> AsyncIterator[None]:
-        yield
-
-    async def new_peer(self) -> Peer:
-        window = SMALL if self.small_buffers else None
-        errors = self.factory.settings.callback_errors
-        harness = Harness(self.factory, window=window, callback_errors=errors)
-        peer = HarnessPeer(self, harness, window)
-        try:
-            self.do(harness.connect)
-            _ = harness.transport
-        except (ConnectionRefusedError, CallbackError, RuntimeError):
-            return RefusedPeer()  # nothing was built, so nothing connected
-        self.harnesses.append(peer)
-        return peer
-
-    def do(self, call: Callable[[], object]) -> None:
-        try:
-            call()
-        except (ConnectionRefusedError, CallbackError):
-            raise
-        except BaseException as error:
-            self.failures.append(error)
-
-    async def settle(self) -> None:
-        await trio.lowlevel.checkpoint()
-        for peer in self.harnesses:
-            peer.pump()
-
-    async def pass_time(self, seconds: float) -> None:
-        # Where there are rates the harnesses' clocks have to keep step.
-        throttled = any(peer.harness.transport.throttle is not None for peer in self.harnesses)
-        steps = max(1, round(seconds / STEP)) if throttled else 1
-        for _ in range(steps):
-            for peer in self.harnesses:
-                self.do(lambda peer=peer: peer.harness.advance(seconds / steps))  # type: ignore[misc]
-            await self.settle()
-
-    def cancel(self) -> None:
-        for peer in self.harnesses:
-            self.do(peer.harness.cancel)
-
-    async def start_drain(self, grace: float | None = None, force: float | None = None) -> None:
-        for peer in self.harnesses:
-            self.do(peer.harness.drain)
-
-    async def wait_ended(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-
-class HarnessPeer(Peer):
-    def __init__(self, service: HarnessService, harness: Harness[Any], window: int | None) -> None:
-        self.owner = service
-        self.harness = harness
-        self.window = window
-        self.queued: deque[bytes | None] = deque()
-
-    def pump(self) -> None:
-        """Hand over what was sent, as far as the connection reads."""
-        if not self.harness.lost:
-            self.owner.do(lambda: self.harness.advance(0))
-        while self.queued and not self.harness.lost:
-            if self.queued[0] is None:
-                self.owner.do(self.harness.feed_eof)
-                self.queued.popleft()
-            elif self.harness.reading:
-                data = self._next_chunk()
-                self.owner.do(lambda data=data: self.harness.feed(data))  # type: ignore[misc]
-            else:
-                return
-
-    def _next_chunk(self) -> bytes:
-        """As much as a driver would read, of what was sent at once."""
-        data = self.queued.popleft()
-        assert data is not None
-        size = self.harness._open.receive_size_ahead(self.harness.time())
-        if len(data) > size:
-            self.queued.appendleft(data[size:])
-        return data[:size]
-
-    async def send(self, data: bytes) -> None:
-        size = self.owner.factory.settings.read_size
-        self.queued.extend(data[start : start + size] for start in range(0, len(data), size))
-        self.pump()
-
-    async def send_eof(self) -> None:
-        self.queued.append(None)
-        self.pump()
-
-    async def reset(self) -> None:
-        self.owner.do(self.harness.reset)
-
-    async def aclose(self) -> None:
-        if not self.harness.lost:
-            self.queued.clear()
-            self.owner.do(self.harness.feed_eof)
-        if not self.harness.lost:
-            self.owner.do(self.harness.reset)
-
-    async def receive_some(self) -> bytes:
-        await self.owner.settle()
-        taken = self._take_freely()
-        if not taken and self.harness.lost and not self.harness.write_closed:
-            raise PeerWasReset
-        assert taken or self.harness.write_closed, "nothing will ever come"
-        return taken
-
-    def _take_freely(self) -> bytes:
-        taken = self.harness.take()
-        if self.window is not None and not self.harness.lost:
-            self.owner.do(lambda: setattr(self.harness, "window", None))
-            taken += self.harness.take()
-            self.owner.do(lambda: setattr(self.harness, "window", self.window))
-        return taken
-
-    def take(self) -> bytes:
-        return self._take_freely()
-
-    def allow(self, count: int) -> None:
-        self.window = None  # what has come is taken as it is, and makes no room
-        self.owner.do(lambda: setattr(self.harness, "window", count))
-
-
-class RefusedPeer(Peer):
-    """Whom the harness refused: it has no connection to see that by."""
-
-    async def send(self, data: bytes) -> None: ...
-
-    async def send_eof(self) -> None: ...
-
-    async def reset(self) -> None: ...
-
-    async def aclose(self) -> None: ...
-
-    async def receive_some(self) -> bytes:
-        raise PeerWasReset
-
-    def take(self) -> bytes:
-        return b""
 
 
 class LoopService(Service):
@@ -458,147 +291,8 @@ async def over_tls(service: Service, below: Peer) -> Peer:
     return peer
 
 
-class MemoryPeer(Peer):
-    """The client's end of a memory stream."""
-
-    def __init__(self, ours: MemoryStream) -> None:
-        self.ours = ours
-
-    async def send(self, data: bytes) -> None:
-        await self.ours.send_all(data)
-
-    async def send_eof(self) -> None:
-        with suppress(trio.BrokenResourceError):
-            await self.ours.send_eof()
-
-    async def reset(self) -> None:
-        self.ours.reset()
-
-    async def aclose(self) -> None:
-        await self.ours.aclose()
-
-    async def receive_some(self) -> bytes:
-        try:
-            return await self.ours.receive_some()
-        except trio.BrokenResourceError:
-            raise PeerWasReset from None
-
-    def take(self) -> bytes:
-        received = bytearray()
-        with suppress(trio.WouldBlock, trio.BrokenResourceError):
-            while more := self.ours.receive_nowait():
-                received += more
-        return bytes(received)
-
-
-@contextmanager
-def real_time() -> Iterator[None]:
-    """Give the kernel a moment before virtual time goes on.
-
-    Bytes that are under way in it, behind a full window, may need a timer of its
-    own (of 40 or 200 ms), while all tasks wait: a virtual clock would jump ahead.
-    """
-    clock = trio.lowlevel.current_clock()
-    if not isinstance(clock, trio.testing.MockClock):
-        yield
-        return
-    before = clock.autojump_threshold
-    clock.autojump_threshold = max(before, KERNEL_SECONDS)
-    try:
-        yield
-    finally:
-        clock.autojump_threshold = before
-
-
-class SocketPeer(Peer):
-    def __init__(self, connected: socket.socket) -> None:
-        connected.setblocking(False)
-        if connected.family != socket.AF_UNIX:
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.raw = connected
-        self.sock = trio.socket.from_stdlib_socket(connected)
-        self.was_reset = False
-
-    async def send(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[await self.sock.send(rest) :]
-
-    async def send_eof(self) -> None:
-        self.sock.shutdown(socket.SHUT_WR)
-
-    async def reset(self) -> None:
-        linger = struct.pack("ii", 1, 0)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        self.sock.close()
-
-    async def aclose(self) -> None:
-        self.sock.close()
-
-    def discard(self) -> None:
-        self.raw.close()
-
-    @property
-    def address(self) -> Address:
-        return address_from_sockaddr(self.raw.getsockname())
-
-    @property
-    def server_address(self) -> Address:
-        return address_from_sockaddr(self.raw.getpeername())
-
-    async def receive_some(self) -> bytes:
-        if self.was_reset:
-            raise PeerWasReset
-        try:
-            with real_time():
-                return await self.sock.recv(1 << 16)
-        except (ConnectionResetError, BrokenPipeError):
-            self.was_reset = True  # the kernel says so only once
-            raise PeerWasReset from None
-
-    def take(self) -> bytes:
-        received = bytearray()
-        try:
-            while more := self.raw.recv(1 << 16):
-                received += more
-        except BlockingIOError:
-            pass
-        except ConnectionResetError:
-            self.was_reset = True
-        return bytes(received)
-
-
 def capacity(service: Service) -> int:
     return SMALL if service.small_buffers else ROOMY
-
-
-def small_socket() -> socket.socket:
-    made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
-    return made
-
-
-def small_listener() -> trio.SocketListener:
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
-    listening.bind(("127.0.0.1", 0))
-    listening.listen()
-    listening.setblocking(False)
-    return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-
-
-def tcp_pair(buffers: int | None) -> tuple[socket.socket, socket.socket]:
-    """Two connected sockets: the peer's and the server's."""
-    with socket.socket() as listening:
-        if buffers is not None:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        client = socket.socket() if buffers is None else small_socket()
-        client.connect(listening.getsockname())
-        server, _ = listening.accept()
-    server.setblocking(False)
-    return client, server
 
 
 SERVICES: dict[str, type[Service]] = {
@@ -613,6 +307,10 @@ SERVICES: dict[str, type[Service]] = {
         TLSService,
     )
 }
+
+
+OURS = list(SERVICES.values())
+"""For a module of tests that, as the suite's, is run over each that has what a test needs."""
 
 
 def serving(

@@ -1,15 +1,22 @@
-"""What is over leaves nothing behind in a connection that would keep it off the fast path."""
+"""What is over leaves nothing behind in a connection that would keep it off the fast path.
+
+This looks into the connection: no protocol and no peer would notice.
+"""
 
 from __future__ import annotations
 
-import pytest
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import ASYNC, Connecting
+from tests.behaviour.drivers import OURS
 from trioproto import Factory
 from trioproto.framing import LineReceiver
 from trioproto.sansio import holds
+from trioproto.testing.conformance.features import Feature, needs
 from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import Connecting
+from trioproto.testing.conformance.suite.fixtures import *  # noqa: F403
+
+SERVICES = OURS
 
 
 async def test_without_a_rate_there_is_no_throttle(connect: Connecting) -> None:
@@ -38,7 +45,7 @@ async def test_a_rate_that_was_lifted_leaves_no_throttle(
         assert protocol.transport.holds & ~holds.UNSETTLED == free & ~holds.UNSETTLED
 
 
-@pytest.mark.drivers(*ASYNC)
+@needs(Feature.ASYNC_CODE)
 async def test_frames_that_had_a_time_of_their_own_leave_no_hold(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:

@@ -1,4 +1,7 @@
-"""Deadlines and rates where there is TLS: with the handshake, and with whole records."""
+"""Deadlines and rates where there is TLS: with the handshake, and with whole records.
+
+A peer of the suite is one that has shaken hands; these speak TLS byte by byte.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,10 @@ import trio
 from trio.testing import MockClock
 
 from tests.behaviour.drivers import (
-    PLAIN,
-    Connecting,
+    OURS,
     MemoryPeer,
     MemoryService,
     PollService,
-    Serving,
     TLSMemoryService,
     over_tls,
 )
@@ -24,10 +25,15 @@ from trioproto import Factory
 from trioproto.errors import AgeTimeout, FirstByteTimeout, HandshakeTimeout, PeerTooSlow
 from trioproto.framing import LineReceiver
 from trioproto.testing import memory_stream_pair
+from trioproto.testing.conformance import connecting
+from trioproto.testing.conformance import serving as serve
+from trioproto.testing.conformance.features import Feature, lacks, needs
 from trioproto.testing.conformance.peer import Peer
 from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import Connecting, Service, Serving
+from trioproto.testing.conformance.suite.fixtures import *  # noqa: F403
 
-ENCRYPTED = ("tls_memory", "tls")
+SERVICES = OURS
 AGED: dict[str, Any] = {"max_age": 10, "drain_grace": 20, "idle_timeout": None}
 WINDOW = 5
 MEASURED: dict[str, Any] = {
@@ -38,10 +44,13 @@ MEASURED: dict[str, Any] = {
 RATE = 20_000  # its burst is more than a TLS handshake
 
 
-async def raw_peer(driver: str, service: Any) -> Peer:
+async def raw_peer(service: Service) -> Peer:
     """Connect without shaking hands."""
-    kind: Any = MemoryService if driver == "tls_memory" else PollService
-    below: Peer = await kind.new_peer(service)
+    if isinstance(service, MemoryService):
+        below = await MemoryService.new_peer(service)
+    else:
+        assert isinstance(service, PollService)
+        below = await PollService.new_peer(service)
     below.service = service
     service.peers.append(below)
     await service.settle()
@@ -64,7 +73,7 @@ async def handshake_and_say(peer: TLSPeer, data: bytes) -> None:
 # Its age
 
 
-@pytest.mark.drivers("memory", "poll")
+@lacks(Feature.ENCRYPTS)
 @pytest.mark.parametrize("seconds_before", [5, 9])
 async def test_tls_does_not_make_a_connection_younger(
     connect: Connecting, seconds_before: float, autojump_clock: MockClock
@@ -83,15 +92,15 @@ async def test_tls_does_not_make_a_connection_younger(
         assert type(protocol.transport.reason) is AgeTimeout
 
 
-@pytest.mark.drivers(*ENCRYPTED)
+@needs(Feature.ENCRYPTS)
 @pytest.mark.parametrize("seconds", [3, 8, 1000])
 async def test_an_age_shorter_than_the_handshake_ends_it_soon_after(
-    serving: Serving, driver: str, seconds: float, autojump_clock: MockClock
+    serving: Serving, seconds: float, autojump_clock: MockClock
 ) -> None:
     protocol = Recorder()
     factory = Factory(lambda: protocol, **AGED | {"max_age": 5, "handshake_timeout": 10})
     async with serving(factory) as service:
-        below = await raw_peer(driver, service)
+        below = await raw_peer(service)
         await service.pass_time(min(seconds, 11))
         if seconds == 1000:
             assert protocol.heard == []
@@ -109,14 +118,14 @@ async def test_an_age_shorter_than_the_handshake_ends_it_soon_after(
 # Its first byte
 
 
-@pytest.mark.drivers(*ENCRYPTED)
+@needs(Feature.ENCRYPTS)
 async def test_a_first_byte_may_come_together_with_the_end_of_the_handshake(
-    serving: Serving, driver: str, autojump_clock: MockClock
+    serving: Serving, autojump_clock: MockClock
 ) -> None:
     protocol = Recorder()
     factory = Factory(lambda: protocol, first_byte_timeout=10, idle_timeout=None)
     async with serving(factory) as service:
-        below = await raw_peer(driver, service)
+        below = await raw_peer(service)
         peer = TLSPeer(below)
         await handshake_and_say(peer, b"x")
         await service.settle()
@@ -125,14 +134,14 @@ async def test_a_first_byte_may_come_together_with_the_end_of_the_handshake(
         assert not protocol.transport.closing
 
 
-@pytest.mark.drivers(*ENCRYPTED)
+@needs(Feature.ENCRYPTS)
 async def test_the_handshake_is_no_first_byte_and_takes_none_of_its_time(
-    serving: Serving, driver: str, autojump_clock: MockClock
+    serving: Serving, autojump_clock: MockClock
 ) -> None:
     protocol = Recorder()
     factory = Factory(lambda: protocol, first_byte_timeout=5, handshake_timeout=10)
     async with serving(factory) as service:
-        below = await raw_peer(driver, service)
+        below = await raw_peer(service)
         await service.pass_time(8)
         peer = TLSPeer(below)
         await peer.handshake()
@@ -147,7 +156,7 @@ async def test_the_handshake_is_no_first_byte_and_takes_none_of_its_time(
 # Its rate
 
 
-@pytest.mark.drivers(*ENCRYPTED)
+@needs(Feature.ENCRYPTS)
 async def test_a_large_record_on_its_way_counts_byte_by_byte(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -163,7 +172,7 @@ async def test_a_large_record_on_its_way_counts_byte_by_byte(
             assert not protocol.transport.closing
 
 
-@pytest.mark.drivers(*ENCRYPTED)
+@needs(Feature.ENCRYPTS)
 async def test_a_record_that_comes_too_slowly_is_too_slow(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -179,7 +188,7 @@ async def test_a_record_that_comes_too_slowly_is_too_slow(
         assert type(protocol.transport.reason) is PeerTooSlow
 
 
-@pytest.mark.drivers("memory", "poll")
+@lacks(Feature.ENCRYPTS)
 async def test_a_later_handshake_is_not_measured(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
@@ -203,27 +212,23 @@ async def test_a_later_handshake_is_not_measured(
 # Ours
 
 
-@pytest.mark.drivers("tls_memory")
-async def test_waiting_is_no_time_of_the_handshakes(
-    connect: Connecting, autojump_clock: MockClock
-) -> None:
+async def test_waiting_is_no_time_of_the_handshakes(autojump_clock: MockClock) -> None:
     protocol = Recorder()
     rates = {"receive_rate": 50, "send_rate": 100}
     begun = trio.current_time()
-    async with connect(protocol, handshake_timeout=2, **rates) as peer:
+    async with connecting(TLSMemoryService, protocol, handshake_timeout=2, **rates) as peer:
         await peer.send(b"data")
         assert trio.current_time() > begun + 10
         await peer.pass_time(20)
         assert protocol.received == b"data"
 
 
-@pytest.mark.drivers("tls_memory")
 async def test_a_total_rate_set_in_the_handshake_counts_after_it(
-    serving: Serving, autojump_clock: MockClock
+    autojump_clock: MockClock,
 ) -> None:
     protocol = Recorder()
     factory = Factory(lambda: protocol)
-    async with serving(factory) as service:
+    async with serve(TLSMemoryService, factory) as service:
         assert isinstance(service, TLSMemoryService)
         ours, stream = memory_stream_pair()
         service.handle(stream)
@@ -241,7 +246,7 @@ async def test_a_total_rate_set_in_the_handshake_counts_after_it(
 # The time of a later handshake
 
 
-@pytest.mark.drivers(*PLAIN)
+@lacks(Feature.ENCRYPTS)
 async def test_a_later_handshake_has_the_time_that_was_set(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:

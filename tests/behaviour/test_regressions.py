@@ -1,4 +1,7 @@
-"""What went wrong once: a connection beside others, and in combinations that are rare."""
+"""What went wrong once with one certain driver of ours.
+
+What any driver can show of such is in the suite, among the ``combinations``.
+"""
 
 from __future__ import annotations
 
@@ -10,32 +13,12 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import (
-    Connecting,
-    MemoryService,
-    ServerService,
-    Serving,
-    SocketPeer,
-    serving,
-)
+from tests.behaviour.drivers import MemoryService, ServerService, SocketPeer, connecting, serving
 from trioproto import Factory, Protocol
-from trioproto.errors import (
-    ConnectionAborted,
-    ConnectionLost,
-)
+from trioproto.errors import ConnectionAborted, ConnectionLost
 from trioproto.testing import Harness, memory_stream_pair
 from trioproto.testing.conformance.recorder import Recorder
-
-
-class Sequence(Factory[Recorder]):
-    """Gives out these protocols in their order."""
-
-    def __init__(self, *protocols: Recorder, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.left = list(protocols)
-
-    def build_protocol(self, peer: object) -> Recorder:
-        return self.left.pop(0)
+from trioproto.testing.conformance.service import in_turn
 
 
 async def work_for_ever(_: Recorder) -> None:
@@ -43,13 +26,15 @@ async def work_for_ever(_: Recorder) -> None:
 
 
 async def test_a_handle_that_is_cancelled_disturbs_no_other_connection() -> None:
-    async def handle(stream: trio.abc.Stream, factory: Sequence, scope: trio.CancelScope) -> None:
+    async def handle(
+        stream: trio.abc.Stream, factory: Factory[Any], scope: trio.CancelScope
+    ) -> None:
         with scope:
             await factory.handle(stream)
 
     for _ in range(30):  # trio runs the tasks of one tick in any order
         cancelled, other = Recorder(), Recorder()
-        factory = Sequence(cancelled, other)
+        factory = in_turn([cancelled, other])
         scope = trio.CancelScope()
         pairs = [trio.testing.memory_stream_pair() for _ in range(2)]
         async with trio.open_nursery() as nursery, factory:
@@ -101,10 +86,7 @@ def test_who_was_paused_and_resumes_during_a_drain_is_told_of_it() -> None:
     assert not harness.reading
 
 
-@pytest.mark.drivers("poll")
-async def test_an_async_callback_is_not_begun_once_another_connection_closed_its_own(
-    serving: Serving,
-) -> None:
+async def test_an_async_callback_is_not_begun_once_another_connection_closed_its_own() -> None:
     def close_the_other(_: Recorder) -> None:
         closed.transport.close()
 
@@ -114,7 +96,7 @@ async def test_an_async_callback_is_not_begun_once_another_connection_closed_its
     begun: list[bool] = []
     closed = Recorder(data_received=begin)
     other = Recorder(data_received=close_the_other)
-    async with serving(Sequence(closed, other)) as service:
+    async with serving("poll", in_turn([closed, other])) as service:
         peers = [await service.connect() for _ in range(2)]
         for peer in peers:  # in the same batch of the poller
             assert isinstance(peer, SocketPeer)
@@ -125,20 +107,15 @@ async def test_an_async_callback_is_not_begun_once_another_connection_closed_its
         assert not other.lost
 
 
-@pytest.mark.drivers("poll")
 @pytest.mark.parametrize("callback", ["connection_made", "data_received"])
-async def test_a_reset_in_the_tick_of_a_drain_cancels_a_callback_at_once(
-    connect: Connecting, callback: str
-) -> None:
+async def test_a_reset_in_the_tick_of_a_drain_cancels_a_callback_at_once(callback: str) -> None:
     protocol = Recorder(**{callback: work_for_ever})
-    async with connect(protocol) as peer:
-        await peer.send(b"go")
-        await peer.settle()
+    async with connecting("poll", protocol) as peer:
+        await peer.say(b"go")
         service = peer.service
         assert isinstance(service, ServerService)
         service.server.stop()
-        await peer.reset()
-        await peer.settle()
+        await peer.crash()
         assert type(protocol.reason) is ConnectionLost
 
 
@@ -160,7 +137,7 @@ async def test_what_no_stream_should_raise_ends_that_connection_only_and_is_logg
     logged_errors: list[logging.LogRecord],
 ) -> None:
     odd, other = Recorder(), Recorder()
-    async with serving("memory", Sequence(odd, other)) as service:
+    async with serving("memory", in_turn([odd, other])) as service:
         assert isinstance(service, MemoryService)
         ours, stream = memory_stream_pair()
         service.handle(trio.StapledStream(stream, Odd(stream)))

@@ -1,4 +1,7 @@
-"""Callbacks that keep everything else waiting are told of; the time is real."""
+"""Callbacks that keep everything else waiting are told of; the time is real.
+
+A driver need not measure that: the harness does not.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,18 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.behaviour.drivers import ASYNC, Serving
+from tests.behaviour.drivers import OURS, PollService
 from trioproto import Factory, Protocol
 from trioproto.errors import ConnectionClosed
 from trioproto.events import CallbackSlow, Event
 from trioproto.framing import LineReceiver
+from trioproto.testing.conformance import serving as serve
+from trioproto.testing.conformance.features import Feature
+from trioproto.testing.conformance.service import Serving
+from trioproto.testing.conformance.suite.fixtures import *  # noqa: F403
+
+SERVICES = OURS
+NEEDS = {Feature.ASYNC_CODE}
 
 LIMIT = 0.05  # on a busy machine what is quick may take its half
 
@@ -100,7 +110,6 @@ async def live(serving: Serving, make: Callable[[], Protocol], **settings: Any) 
     return heard
 
 
-@pytest.mark.drivers(*ASYNC)
 @pytest.mark.parametrize("make", EVERYWHERE)
 async def test_a_slow_callback_is_told_of_with_protocol_and_time(
     serving: Serving,
@@ -118,7 +127,6 @@ async def test_a_slow_callback_is_told_of_with_protocol_and_time(
     assert name in record.message
 
 
-@pytest.mark.drivers(*ASYNC)
 async def test_it_can_be_turned_off(
     serving: Serving, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -127,13 +135,11 @@ async def test_it_can_be_turned_off(
     assert not caplog.records
 
 
-@pytest.mark.drivers(*ASYNC)
 async def test_quick_callbacks_are_not_told_of(serving: Serving, autojump_clock: MockClock) -> None:
     heard = await live(serving, Protocol, slow_callback=10 * LIMIT)
     assert not [event for event in heard if isinstance(event, CallbackSlow)]
 
 
-@pytest.mark.drivers(*ASYNC)
 async def test_one_that_fails_too_is_told_of_both(
     serving: Serving, autojump_clock: MockClock, logged_errors: list[Any]
 ) -> None:
@@ -142,12 +148,11 @@ async def test_one_that_fails_too_is_told_of_both(
     assert len(logged_errors) >= 1
 
 
-@pytest.mark.drivers("poll")
 async def test_the_log_is_not_flooded(
-    serving: Serving, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     factory = Factory(InDataReceived, slow_callback=LIMIT)
-    async with serving(factory) as service:
+    async with serve(PollService, factory) as service:
         peer = await service.connect()
         for _ in range(13):
             await peer.send(b"x")

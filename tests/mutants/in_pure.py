@@ -41,7 +41,7 @@ IN_PURE = (
                      return False
                  if self.state is State.FLUSHING:
         """,
-        (places.CLOSING, places.LIFECYCLE),
+        (places.CLOSING, places.WRITING),
     ),
     Mutant(
         "lose-tail-unread-input",

@@ -28,7 +28,7 @@ IN_RUNTIME = (
         +                connection.wire.sent(len(connection.wire.peek() or b""))
                          connection.output_tried(len(data), after)
         """,
-        (places.LIFECYCLE, places.BACKPRESSURE),
+        (places.WRITING, places.BACKPRESSURE),
     ),
     Mutant(
         "double-chunk-of-stream",

@@ -15,10 +15,10 @@ def rule(name: str) -> str:
 def text_of_rule(name: str) -> str:
     """Return what stands in that file."""
     return (
-        "from tests.behaviour import drivers\n"
+        "from tests.behaviour.drivers import OURS\n"
         "from trioproto.testing.conformance.suite.fixtures import *\n"
         f"from trioproto.testing.conformance.suite.{name} import *\n"
-        "SERVICES = [drivers.SERVICES[name] for name in drivers.ALL]\n"
+        "SERVICES = OURS\n"
     )
 
 
@@ -31,6 +31,7 @@ LINES = rule("lines")
 MANY = rule("many")
 ORDER = rule("order")
 SWITCHING = rule("switching")
+WRITING = rule("writing")
 
 ACCEPT_ERRORS = "tests/serving/test_accept_errors.py"
 CANCELLED_TASK = "tests/runtime/test_cancelled_task.py"

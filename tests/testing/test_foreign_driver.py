@@ -6,6 +6,8 @@ error.
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import pkgutil
 import re
 import subprocess
@@ -139,6 +141,22 @@ def test_a_test_can_be_left_out(broken: Run) -> None:
 def test_a_failure_shows_what_was_there_instead(broken: Run) -> None:
     """As pytest's rewritten assertions do, though the tests are no test modules of the user's."""
     assert re.search(r"AssertionError: assert \['connection_.*\] == \['connection_", broken.output)
+
+
+def test_a_failure_tells_the_rule_and_where_it_is_documented(broken: Run) -> None:
+    assert "After the end nothing more is delivered, and nothing is sent." in broken.output
+    assert "The rule: docs/callbacks.md, Nothing after the end." in broken.output
+
+
+@pytest.mark.parametrize("room", suite.RULES)
+def test_the_rule_of_each_module_is_documented(room: str) -> None:
+    head = inspect.getdoc(importlib.import_module(f"{suite.__name__}.{room}"))
+    page, heading = re.findall(r"^The rule: (docs/\S+\.md), (.+)\.$", head or "", re.MULTILINE)[0]
+    assert f"# {heading}\n" in (ROOT / page).read_text()
+
+
+def test_an_error_that_did_not_come_out_is_told(broken: Run) -> None:
+    assert "AssertionError: nothing came out of the service" in broken.output
 
 
 def test_every_module_of_the_suite_is_in_it() -> None:

@@ -10,7 +10,12 @@ it asks for:
 * ``wants_shutdown``: shut the sending side down (if ``can_write_eof``, and it is
   not ``shut`` already), then ``shut_down``;
 * ``deadline``: when to call ``on_timeout``, unless it has moved by then;
-* ``state``: from ``ENDED`` on, stop user code, close, then ``report_lost``.
+* ``state``: from ``ENDED`` on, stop user code, close (with a reset, if it is
+  ``broken``), then ``report_lost``;
+* ``crash``: an error to be raised out of the driver, after everything else.
+
+While the driver is at work on the connection, and until it looks at it again,
+``tell`` is false: nothing that is done then has to be told by ``changed``.
 
 Which callback is due follows from the state alone: ``advance`` makes those that
 are, one after the other, until one is async. So there is no queue of calls, and

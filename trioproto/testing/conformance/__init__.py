@@ -18,7 +18,7 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{part}"
-        for part in ("failing", "logged", "peer", "provoking", "recorder", "suite")
+        for part in ("failing", "logged", "peer", "provoking", "recorder", "service", "suite")
     )
 )
 

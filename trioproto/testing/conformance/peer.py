@@ -55,6 +55,8 @@ class Peer(ABC):
     async def receive_some(self) -> bytes:
         """Wait for bytes; ``b""`` is the server's EOF.
 
+        Who cannot wait in trio for them fails if nothing can ever come.
+
         Raises:
             PeerWasReset: the server did not end its side cleanly: the
                 connection was aborted, or has never been.

@@ -54,7 +54,7 @@ class Recorder(Protocol):
         return bool(self.reasons)
 
     def check(self) -> None:
-        """Hold what was heard to rule 1: made first, lost last, each once."""
+        """Hold what was heard to the rule: made first, lost last, each once."""
         if self.heard:
             assert self.heard[0] == "connection_made"
             assert self.heard[-1] == "connection_lost"

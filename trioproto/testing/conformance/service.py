@@ -135,6 +135,7 @@ class Service(ABC):
     async def failure(self) -> BaseException:
         """Return what came out of the service, once it has ended."""
         await self.wait_ended()
+        assert self.failures, "nothing came out of the service"
         return self.failures.pop(0)
 
 

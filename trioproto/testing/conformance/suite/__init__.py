@@ -58,6 +58,7 @@ RULES = (
     "rate_changes",
     "rate_deadlines",
     "counters",
+    "recordings",
     "events",
     "combinations",
     "random_walks",

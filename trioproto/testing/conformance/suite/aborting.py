@@ -1,4 +1,7 @@
-"""An abort drops what waits, and resets: DESIGN.md section 2."""
+"""An abort drops what waits, and resets.
+
+The rule: docs/callbacks.md, Closing without loss.
+"""
 
 from __future__ import annotations
 

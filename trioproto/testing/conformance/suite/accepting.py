@@ -1,4 +1,7 @@
-"""How a connection begins: its protocol is built, and stands in the books."""
+"""How a connection begins: its protocol is built, and stands in the books.
+
+The rule: docs/callbacks.md, The order.
+"""
 
 from __future__ import annotations
 

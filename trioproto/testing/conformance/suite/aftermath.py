@@ -1,4 +1,7 @@
-"""After the end nothing more is delivered, and nothing is sent: DESIGN.md section 3, rule 3."""
+"""After the end nothing more is delivered, and nothing is sent.
+
+The rule: docs/callbacks.md, Nothing after the end.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A connection that has reached its age is drained, alone: ``max_age``."""
+"""A connection that has reached its age is drained, alone: ``max_age``.
+
+The rule: docs/flow-control.md, Deadlines.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Backpressure and bounds: DESIGN.md section 3, rule 5."""
+"""What waits is bounded, and who lets it wait is not read from.
+
+The rule: docs/flow-control.md, Output.
+"""
 
 from __future__ import annotations
 

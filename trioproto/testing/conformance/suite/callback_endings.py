@@ -1,4 +1,7 @@
-"""How a running async callback ends: DESIGN.md section 3, rule 2."""
+"""How a running async callback ends.
+
+The rule: docs/endings.md, How code ends.
+"""
 
 from __future__ import annotations
 

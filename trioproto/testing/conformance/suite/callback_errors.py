@@ -1,4 +1,7 @@
-"""Exceptions in user code: DESIGN.md section 3, rule 4."""
+"""An exception in user code ends its connection, and no other.
+
+The rule: docs/callbacks.md, Errors.
+"""
 
 from __future__ import annotations
 

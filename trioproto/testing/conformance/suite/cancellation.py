@@ -1,4 +1,7 @@
-"""Cancelled at every await, a service leaves nothing behind."""
+"""Cancelled at every await, a service leaves nothing behind.
+
+The rule: docs/endings.md, How code ends.
+"""
 
 from __future__ import annotations
 

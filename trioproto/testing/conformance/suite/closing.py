@@ -1,4 +1,7 @@
-"""Closing loses nothing and ends in time: DESIGN.md section 3, rule 8."""
+"""Closing loses nothing and ends in time.
+
+The rule: docs/callbacks.md, Closing without loss.
+"""
 
 from __future__ import annotations
 

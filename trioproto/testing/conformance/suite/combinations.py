@@ -1,4 +1,7 @@
-"""What went wrong once: in combinations that are rare."""
+"""What went wrong once: in combinations that are rare.
+
+The rule: docs/flow-control.md, Output.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Whose context and task a callback has: DESIGN.md section 5."""
+"""Whose context and task a callback has.
+
+The rule: docs/callbacks.md, Sync and async.
+"""
 
 from __future__ import annotations
 

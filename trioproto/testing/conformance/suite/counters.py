@@ -1,4 +1,7 @@
-"""What a transport counts: when it began, and the bytes that went through it."""
+"""What a transport counts: when it began, and the bytes that went through it.
+
+The rule: docs/monitoring.md, Connections.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Deadlines for all that the library waits for: DESIGN.md section 3, rule 9."""
+"""Whatever the library waits for has its time.
+
+The rule: docs/flow-control.md, Deadlines.
+"""
 
 from __future__ import annotations
 

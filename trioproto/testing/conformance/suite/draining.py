@@ -1,4 +1,7 @@
-"""How one connection is drained: DESIGN.md section 3, rule 10."""
+"""A drained connection answers what it has accepted, and closes.
+
+The rule: docs/serving.md, Draining.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What subscribers hear of a connection, over each driver."""
+"""What subscribers hear of a connection, over each driver.
+
+The rule: docs/monitoring.md, Events.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How an async ``connection_lost`` ends, and a hard cancel: DESIGN.md section 3, rule 2."""
+"""How an async ``connection_lost`` ends, and a hard cancel.
+
+The rule: docs/endings.md, How code ends.
+"""
 
 from __future__ import annotations
 

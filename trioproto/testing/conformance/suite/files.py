@@ -1,4 +1,7 @@
-"""``send_file`` streams a file, in its turn among the other output."""
+"""``send_file`` streams a file, in its turn among the other output.
+
+The rule: docs/flow-control.md, Output.
+"""
 
 from __future__ import annotations
 
@@ -147,7 +150,7 @@ async def test_two_files_at_once_come_one_after_the_other(
 
 @needs(Feature.ASYNC_CODE)
 async def test_a_close_during_send_file_lets_it_finish(connect: Connecting, big_file: Path) -> None:
-    """The callback is not disturbed by it, rule 2, and nothing accepted is lost, rule 8."""
+    """The callback is not disturbed by it, and nothing accepted is lost."""
 
     async def reply(self: Recorder) -> None:
         await self.transport.send_file(big_file)

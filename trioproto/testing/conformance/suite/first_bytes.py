@@ -1,4 +1,7 @@
-"""Peers that begin late: ``first_byte_timeout``."""
+"""Peers that begin late: ``first_byte_timeout``.
+
+The rule: docs/flow-control.md, Deadlines.
+"""
 
 from __future__ import annotations
 

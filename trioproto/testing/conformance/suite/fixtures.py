@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +29,7 @@ __all__ = [
     "logged_errors",
     "no_unexpected_errors",
     "pytest_generate_tests",
+    "rule",
     "serving",
 ]
 
@@ -71,6 +74,14 @@ def _pairs(services: Sequence[type[Service]], terms: Terms) -> list[Any]:
 def _skipped(kind: type[Service], why: str, *values: object) -> Any:
     ids = "-".join([kind.name, *map(str, values[1:])])
     return pytest.param(*values, id=ids, marks=pytest.mark.skip(reason=f"{kind.name}: {why}"))
+
+
+@pytest.fixture(autouse=True)
+def rule(request: pytest.FixtureRequest) -> None:
+    """Have a failure tell the rule that is broken, and where it is documented."""
+    room = sys.modules[request.function.__module__]
+    if room.__name__.startswith(f"{__package__}."):
+        request.node.add_report_section("call", "rule", inspect.getdoc(room))
 
 
 @pytest.fixture

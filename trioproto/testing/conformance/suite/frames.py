@@ -1,4 +1,7 @@
-"""Receivers of frames, of every format, over every driver: sync callbacks and async ones."""
+"""Receivers of frames, of every format, over every driver: sync callbacks and async ones.
+
+The rule: docs/framing.md, Callbacks.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Either side may end alone: SEMANTICS.md, Lifecycle; DESIGN.md section 3, rule 6."""
+"""Either side may end alone.
+
+The rule: docs/callbacks.md, The peer's EOF.
+"""
 
 from __future__ import annotations
 

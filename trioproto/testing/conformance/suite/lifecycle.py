@@ -1,4 +1,7 @@
-"""The life of a connection: SEMANTICS.md, Lifecycle; DESIGN.md section 3, rule 1."""
+"""Made is the first callback and lost the last, once, whoever ends whom.
+
+The rule: docs/callbacks.md, The order.
+"""
 
 from __future__ import annotations
 

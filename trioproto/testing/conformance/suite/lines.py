@@ -1,4 +1,7 @@
-"""Line receivers over every driver: what needs more than pure code."""
+"""Line receivers over every driver: what needs more than pure code.
+
+The rule: docs/framing.md, Callbacks.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A close waits for the peer to have all of it, but not for long: DESIGN.md section 3, rule 8."""
+"""A close waits for the peer to have all of it, but not for long.
+
+The rule: docs/callbacks.md, Closing without loss.
+"""
 
 from __future__ import annotations
 

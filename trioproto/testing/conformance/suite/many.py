@@ -1,4 +1,7 @@
-"""Several connections at once: forwarding, batches, and descriptors that come again."""
+"""Several connections at once: forwarding, batches, and descriptors that come again.
+
+The rule: docs/flow-control.md, When the output is others' doing.
+"""
 
 from __future__ import annotations
 

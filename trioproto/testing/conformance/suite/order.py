@@ -1,4 +1,7 @@
-"""Callbacks follow one another: DESIGN.md section 3, rule 1."""
+"""Callbacks follow one another.
+
+The rule: docs/callbacks.md, One at a time.
+"""
 
 from __future__ import annotations
 

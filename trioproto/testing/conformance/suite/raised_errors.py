@@ -1,4 +1,7 @@
-"""What comes out of the service: errors under "raise", and interrupts always."""
+"""What comes out of the service: errors under "raise", and interrupts always.
+
+The rule: docs/callbacks.md, Errors.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 A walk does at each step one random thing to one of some connections. The bytes
 each way are a fixed pattern, so that loss, repetition and reordering show.
+
+The rule: docs/flow-control.md, Output.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Rates that change while connections are open."""
+"""Rates that change while connections are open.
+
+The rule: docs/throttling.md, Changes while running.
+"""
 
 from __future__ import annotations
 

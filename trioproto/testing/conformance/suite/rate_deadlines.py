@@ -1,4 +1,7 @@
-"""No deadline of the peer's runs while our rate holds its bytes up."""
+"""No deadline of the peer's runs while our rate holds its bytes up.
+
+The rule: docs/throttling.md, Deadlines.
+"""
 
 from __future__ import annotations
 

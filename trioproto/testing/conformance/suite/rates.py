@@ -1,4 +1,7 @@
-"""Bytes a second: each connection keeps to its rate."""
+"""Bytes a second: each connection keeps to its rate.
+
+The rule: docs/throttling.md, What counts.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""EOF and resets, read or not: DESIGN.md section 3, rule 6.
+"""An EOF comes in its order, a reset at once, and neither makes anything spin.
 
 That nothing spins is shown by ``settle()``: it returns only when all tasks sleep.
+
+The rule: docs/callbacks.md, The peer's EOF.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Why a connection ended: DESIGN.md section 3, rule 7, a test a row."""
+"""Each end has its reason.
+
+The rule: docs/reasons.md, Why a connection ended.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``transport.set_timeout``: each deadline for one connection alone, at any time in its life."""
+"""``transport.set_timeout``: each deadline for one connection alone, at any time in its life.
+
+The rule: docs/flow-control.md, Deadlines.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A rate for all connections together, shared fairly."""
+"""A rate for all connections together, shared fairly.
+
+The rule: docs/throttling.md, Fairness.
+"""
 
 from __future__ import annotations
 

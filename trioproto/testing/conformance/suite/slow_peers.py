@@ -1,4 +1,7 @@
-"""Peers that send too slowly: ``min_receive_rate``, DESIGN.md section 3, rule 9."""
+"""Peers that send too slowly: ``min_receive_rate``.
+
+The rule: docs/flow-control.md, Deadlines.
+"""
 
 from __future__ import annotations
 

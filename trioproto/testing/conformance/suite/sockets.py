@@ -1,4 +1,7 @@
-"""What a connection has of its socket: addresses and options."""
+"""What a connection has of its socket: addresses and options.
+
+The rule: docs/twisted.md, Transports.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``send`` writes, and waits while much waits: DESIGN.md section 2."""
+"""``send`` writes, and waits while much waits.
+
+The rule: docs/flow-control.md, Output.
+"""
 
 from __future__ import annotations
 
@@ -150,7 +153,7 @@ async def test_send_on_a_closed_connection_raises_its_reason(connect: Connecting
 
 @needs(Feature.ASYNC_CODE)
 async def test_the_reason_that_send_raises_in_a_callback_is_no_error(connect: Connecting) -> None:
-    """What a peer does is never an error of the server's, rule 4."""
+    """What a peer does is never an error of the server's."""
 
     async def reply(self: Recorder) -> None:
         with trio.CancelScope(shield=True):

@@ -1,4 +1,7 @@
-"""A switch that is refused, or that fails."""
+"""A switch that is refused, or that fails.
+
+The rule: docs/framing.md, Another protocol in mid-stream.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""switch_protocol: a connection is handed over in mid-stream, and not a byte is lost."""
+"""switch_protocol: a connection is handed over in mid-stream, and not a byte is lost.
+
+The rule: docs/framing.md, Another protocol in mid-stream.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How a task ends: DESIGN.md section 3, rule 2."""
+"""How a task ends.
+
+The rule: docs/endings.md, How code ends.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A rate delays, and changes nothing else: order, end and flow control are as ever."""
+"""A rate delays, and changes nothing else: order, end and flow control are as ever.
+
+The rule: docs/throttling.md, What counts.
+"""
 
 from __future__ import annotations
 

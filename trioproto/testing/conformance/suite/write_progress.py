@@ -1,4 +1,7 @@
-"""Peers that take little of what waits for them: ``write_timeout``."""
+"""Peers that take little of what waits for them: ``write_timeout``.
+
+The rule: docs/flow-control.md, Output.
+"""
 
 from __future__ import annotations
 

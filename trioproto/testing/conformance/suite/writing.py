@@ -1,4 +1,7 @@
-"""What is written arrives: whole, in order, and as it was at the call."""
+"""What is written arrives: whole, in order, and as it was at the call.
+
+The rule: docs/flow-control.md, Output.
+"""
 
 from __future__ import annotations
 
