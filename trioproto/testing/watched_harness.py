@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
+from trioproto.factory import P
 from trioproto.sansio import holds
 from trioproto.sansio.lifecycle import State
 from trioproto.sansio.protocol import Protocol
 from trioproto.testing.harness import Harness
-
-P = TypeVar("P", bound=Protocol)
 
 DATA = ("data_received", "deliver_held", "eof_received")
 """Callbacks that deliver what the peer has sent."""
