@@ -152,6 +152,31 @@ def test_what_a_callback_wrote_to_others_before_it_raised_is_sent() -> None:
     assert second.take() == b"news"
 
 
+def test_each_has_its_turn_though_that_of_another_raises() -> None:
+    class Tells(Protocol):
+        factory: Factory[Tells]
+        stalls = False
+
+        def data_received(self, data: bytes) -> None:
+            for each in self.factory.connections:
+                each.transport.write(data)
+
+        def pause_writing(self) -> None:
+            if self.stalls:
+                raise Oops
+
+    factory = Factory(Tells, high_water=1, low_water=0)
+    harnesses = [Harness(factory) for _ in range(5)]
+    for harness in harnesses:
+        harness.connect()
+    for slow in (harnesses[1], harnesses[3]):
+        slow.window, slow.protocol.stalls = 0, True
+    with pytest.raises(Oops):
+        harnesses[0].feed(b"news")
+    assert [harness.take() for harness in harnesses] == [b"news", b"", b"news", b"", b"news"]
+    assert [harness.lost for harness in harnesses] == [False, True, False, True, False]
+
+
 def test_time_does_not_go_back() -> None:
     harness, link = Harness(Protocol()), Link(Protocol(), Protocol())
     harness.connect()

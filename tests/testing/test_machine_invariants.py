@@ -118,6 +118,28 @@ class Keeping(LineEcho):
         return True
 
 
+def nameless(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a function as a decorator does that does not keep its name."""
+
+    def call(*args: Any) -> Any:
+        return function(*args)
+
+    return call
+
+
+class Unnamed(Keeping):
+    """Its callbacks are functions of any name."""
+
+    connection_made = nameless(Keeping.connection_made)
+    data_received = nameless(Keeping.data_received)
+    eof_received = nameless(Keeping.eof_received)
+    pause_writing = nameless(Keeping.pause_writing)
+    resume_writing = nameless(Keeping.resume_writing)
+    timed_out = nameless(Keeping.timed_out)
+    quiesce = nameless(Keeping.quiesce)
+    connection_lost = nameless(Keeping.connection_lost)
+
+
 def talk(factory: Factory) -> None:
     """Have peers do what is needed to break something, by hand."""
 
@@ -152,16 +174,21 @@ ORDER: list[tuple[type[Connection], str]] = [
 ]
 
 
-@pytest.mark.parametrize("factory", [Factory(LineEcho), Factory(Keeping), BrokenFactory()])
+@pytest.mark.parametrize(
+    "factory", [Factory(LineEcho), Factory(Keeping), Factory(Unnamed), BrokenFactory()]
+)
 def test_what_is_not_broken_passes(factory: Factory) -> None:
     talk(factory)
 
 
+@pytest.mark.parametrize("protocol", [Keeping, Unnamed])
 @pytest.mark.parametrize(("connection", "problem"), ORDER)
-def test_the_order_of_callbacks_is_watched(connection: type[Connection], problem: str) -> None:
+def test_the_order_of_callbacks_is_watched(
+    connection: type[Connection], problem: str, protocol: type[LineEcho]
+) -> None:
     class Broken(BrokenFactory):
         kind = connection
-        makes = Keeping
+        makes = protocol
 
     with pytest.raises(AssertionError, match=rf"peers_\d: {problem}$"):
         talk(Broken())

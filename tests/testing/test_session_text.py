@@ -218,6 +218,20 @@ def test_any_recording_is_read_as_it_passed(
     assert session.steps == tuple(Step(each.direction, each.data, each.time) for each in pieces)
 
 
+UNSAYABLE = [b"", re.compile(b"a", re.IGNORECASE), re.compile(b"a\nb"), re.compile(b"a\r")]
+
+
+@pytest.mark.parametrize("what", UNSAYABLE)
+def test_what_no_line_can_say_is_not_written(what: bytes | re.Pattern[bytes]) -> None:
+    with pytest.raises(ValueError, match="no line can say"):
+        Session((Step(SENT, what),)).to_text()
+
+
+def test_the_flags_in_a_pattern_are_written() -> None:
+    session = Session.parse(">~ (?i)a")
+    assert Session.parse(session.to_text()).steps == session.steps
+
+
 def test_a_session_is_written_for_people() -> None:
     steps = (
         Step(RECEIVED, b"HELO \xc3\xbc\r\n", 0.25),

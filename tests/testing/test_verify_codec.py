@@ -27,6 +27,7 @@ SHOUT = Case(b"ab;c!;", [b"ab"], MalformedFrame)
         (b"ab;c!;ef;", [b"ab"], MalformedFrame("a shout", 1, b"!")),
         (b"ab;c!;ef;", [b"ab"], MalformedFrame("", 1)),
         (b";;", [b"", b""]),
+        (b"", []),
         Case(b"ab;cd", [b"ab"], rest=b"cd"),
         Case(b"ab", [], rest=b"ab"),
     ],

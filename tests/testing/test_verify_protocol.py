@@ -142,6 +142,26 @@ def test_a_right_protocol_passes(protocol: Any, exchanges: Any) -> None:
     verify_protocol(protocol, exchanges)
 
 
+@pytest.mark.parametrize("count", [100, 101, 201])
+def test_a_conversation_may_be_long(count: int) -> None:
+    verify_protocol(Right, [(b"hello\r\n", b"<hello>\r\n")] * count)
+
+
+def test_up_to_400_bytes_are_cut_at_every_place_whichever_exchange_has_them() -> None:
+    cut_at: set[int] = set()
+
+    class Notes(ByHand):
+        def data_received(self, data: bytes) -> None:
+            if self.buffer + data == line + b"\r\n":
+                cut_at.add(len(self.buffer))
+            super().data_received(data)
+
+    line = bytes(97)
+    long = [(line + b"\r\n", b"<" + line + b">\r\n")]
+    verify_protocol(Notes, [*TWO * 5, *long, *TWO * 5])
+    assert cut_at == set(range(99))
+
+
 def test_a_greeting_is_what_comes_when_nothing_was_sent() -> None:
     verify_protocol(Greeting, [(b"", b"hello\r\n"), *TWO])
     with pytest.raises(VerificationFailed):

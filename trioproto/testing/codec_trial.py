@@ -53,7 +53,8 @@ class CodecTrial(Generic[FrameT]):
     @property
     def repeatable(self) -> bool:
         """Whether the case's data may follow itself."""
-        return not self.case.rest and len(self.sound) == len(self.came)
+        case = self.case
+        return bool(case.data) and not case.rest and len(self.sound) == len(self.came)
 
     def may_drop(self, count: int, end: int) -> bool:
         """Whether the bytes after *count* items and before *end* mean nothing.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -15,8 +13,7 @@ from trioproto.testing.faults import NONE, Faults
 from trioproto.testing.memory import MEMORY, MemoryStream
 from trioproto.testing.pipe import CAPACITY
 from trioproto.testing.server_handles import MemoryServer, S_co, TLSStream
-from trioproto.testing.serving import memory_server
-from trioproto.testing.serving_block import ServingBlock
+from trioproto.testing.serving import serving
 from trioproto.testing.targets import Target
 from trioproto.testing.tls_contexts import SERVER_NAME, TLSContexts
 
@@ -105,25 +102,33 @@ def connected(
         BrokenResourceError: the TLS handshake failed.
         Exception: as ``serving``.
     """
-    given = memory_server(target, tls, server_hostname, capacity, half_close=half_close)
-    connect = partial(given.connect, to_server=to_server, to_client=to_client, peer=peer)
-    return _Connected(ServingBlock(given, settings), connect)
+    block = serving(
+        target,
+        tls=tls,
+        server_hostname=server_hostname,
+        capacity=capacity,
+        half_close=half_close,
+        **settings,
+    )
+    return _Connected(block, {"to_server": to_server, "to_client": to_client, "peer": peer})
 
 
 class _Connected(AbstractAsyncContextManager[S_co]):
     """Serves during a block, to one client."""
 
     def __init__(
-        self, block: ServingBlock[MemoryServer[Any, S_co]], connect: Callable[[], Awaitable[S_co]]
+        self,
+        block: AbstractAsyncContextManager[MemoryServer[Any, S_co]],
+        options: dict[str, Any],
     ) -> None:
         self._block = block
-        self._connect = connect
+        self._options = options
 
     async def __aenter__(self) -> S_co:
         __tracebackhide__ = True
-        await self._block.__aenter__()
+        server = await self._block.__aenter__()
         try:
-            return await self._connect()
+            return await server.connect(**self._options)
         except BaseException as error:
             await self._block.__aexit__(type(error), error, error.__traceback__)
             raise

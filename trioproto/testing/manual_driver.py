@@ -84,8 +84,8 @@ class ManualDriver:
         finally:
             try:
                 # Also if what has marked them has raised.
-                while marked:
-                    marked.pop(0)._turn()
+                if marked:
+                    _take_turns(marked)
             finally:
                 _marked.reset(token)
 
@@ -222,6 +222,16 @@ class ManualDriver:
     async def send_file(self, path: str | PathLike[str], offset: int, count: int | None) -> int:
         """Refuse: there is nothing to wait with."""
         raise AsyncCallbackError(_NO_LOOP)
+
+
+def _take_turns(marked: list[ManualDriver]) -> None:
+    """Let each have its turn, also if that of another raises."""
+    try:
+        while marked:
+            marked.pop(0)._turn()
+    finally:
+        if marked:
+            _take_turns(marked)
 
 
 def checked_seconds(seconds: float) -> float:

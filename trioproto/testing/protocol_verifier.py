@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import Any, TypeAlias
 
 from trioproto.sansio.errors import AsyncCallbackError
 from trioproto.testing.failures import VerificationFailed, tells_all
 from trioproto.testing.harness import Harness
-from trioproto.testing.partitions import MAX_CUTS, bytewise, cuts, halves, in_pieces
+from trioproto.testing.partitions import bytewise, cuts, halves, in_pieces
 from trioproto.testing.targets import Maker, made_by
 
 __tracebackhide__ = tells_all
@@ -127,12 +127,9 @@ class _Conversation:
         """All that it is answered."""
         return b"".join(answer for _, answer in self.exchanges)
 
-    def cut_in_two(self) -> Iterator[tuple[int, int]]:
-        """Yield each exchange's number, and the places at which it is cut."""
-        most = max(2, MAX_CUTS // len(self.exchanges))
-        for number, (sent, _) in enumerate(self.exchanges):
-            for cut in cuts(len(sent), most=most):
-                yield number, cut
+    def cuts(self) -> list[int]:
+        """Return the places at which all that the peer sends is cut."""
+        return cuts(len(self.sent), accumulate(len(sent) for sent, _ in self.exchanges))
 
 
 def _whole(conversation: _Conversation) -> None:
@@ -154,12 +151,13 @@ def _hold(conversation: _Conversation, cut: Callable[[bytes], list[bytes]]) -> N
 
 
 def _at_every_split(conversation: _Conversation) -> None:
-    for chosen, cut in conversation.cut_in_two():
+    for cut in conversation.cuts():
         conversation.begin()
-        for number, (sent, answer) in enumerate(conversation.exchanges):
-            for chunk in halves(sent, cut if number == chosen else len(sent)):
+        for sent, answer in conversation.exchanges:
+            for chunk in halves(sent, max(0, cut)):
                 conversation.feed(chunk)
             conversation.expect(answer)
+            cut -= len(sent)
         conversation.end()
 
 
@@ -174,8 +172,7 @@ def _with_left_overs(conversation: _Conversation) -> None:
     """Cut the conversation off; what had been answered byte by byte is the measure."""
     answered = _answered_byte_by_byte(conversation)
     sent = conversation.sent
-    ends = accumulate(len(sent) for sent, _ in conversation.exchanges)
-    for cut in cuts(len(sent), ends):
+    for cut in conversation.cuts():
         harness = conversation.begin()
         conversation.feed(sent[:cut])
         conversation.expect(answered[cut])

@@ -156,25 +156,9 @@ def serving(
         TypeError: *target* makes nothing; or an unknown setting.
         Exception: what a callback, the factory's lifespan or the block raised, as it was.
     """
-    if endpoints:
-        contexts = None if tls is False else contexts_of(tls)
-        return ServingBlock(
-            SocketServer(factory_of(target), contexts, server_hostname, endpoints), settings
-        )
-    given = memory_server(target, tls, server_hostname, capacity, half_close=half_close)
-    return ServingBlock(given, settings)
-
-
-def memory_server(
-    target: Target[P],
-    tls: bool | TLSContexts,
-    server_hostname: str,
-    capacity: int | None,
-    *,
-    half_close: bool,
-) -> MemoryServer[P, Any]:
-    """Make the handle for a factory in memory."""
     factory = factory_of(target)
     contexts = None if tls is False else contexts_of(tls)
+    if endpoints:
+        return ServingBlock(SocketServer(factory, contexts, server_hostname, endpoints), settings)
     listener = open_memory_listener(capacity=capacity, half_close=half_close)
-    return MemoryServer(factory, contexts, server_hostname, listener)
+    return ServingBlock(MemoryServer(factory, contexts, server_hostname, listener), settings)

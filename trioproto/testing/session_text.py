@@ -88,7 +88,11 @@ def parse(text: str, name: str, newline: bytes) -> tuple[tuple[Step, ...], bytes
 
 
 def to_text(steps: Iterable[Step], newline: bytes) -> str:
-    """Write a session; *parse* reads the same from it, if times have six decimals."""
+    """Write a session; *parse* reads the same from it, if times have six decimals.
+
+    Raises:
+        ValueError: no line can say a step.
+    """
     lines = [] if newline == b"\r\n" else [f"# newline: {newline!r}"]
     for step in steps:
         time = "" if step.time is None else f"{step.time:+.6f} "
@@ -100,7 +104,12 @@ def _shown(what: What, newline: bytes) -> str:
     if what is None:
         return "eof"
     if isinstance(what, re.Pattern):
-        return f"~ {what.pattern.decode()}"
+        pattern = what.pattern.decode()
+        if what != re.compile(what.pattern) or "\n" in pattern or pattern.endswith("\r"):
+            raise ValueError(f"no line can say {what}")
+        return f"~ {pattern}"
+    if not what:
+        raise ValueError("no line can say that no bytes passed")
     text = _as_line(what, newline)
     if text is None:
         return f" {what!r}"

@@ -75,6 +75,10 @@ class Session:
         """Return lines from which the same is read again.
 
         Times have six decimals. What looks like a line of text is written as one.
+
+        Raises:
+            ValueError: no line can say a step: it has no bytes; or its pattern has flags
+                that are not in it, a newline, or bytes that are no text.
         """
         return to_text(self.steps, self.newline)
 

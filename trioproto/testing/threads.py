@@ -45,9 +45,9 @@ class _StandsStill(trio.abc.Instrument):
 def threads_take_no_time() -> Iterator[None]:
     """Have a mock clock stand still while a thread of ``trio.to_thread`` works.
 
-    However long that takes on a busy machine, no virtual time passes. With any other
-    clock, or one that does not jump by itself, nothing is different. ``serving`` and
-    ``connected`` do this in their blocks.
+    However long that takes on a busy machine, no virtual time passes. A thread with a
+    limiter of its own is not seen. With any other clock, or one that does not jump by
+    itself, nothing is different. ``serving`` and ``connected`` do this in their blocks.
     """
     clock = trio.lowlevel.current_clock()
     if not isinstance(clock, trio.testing.MockClock) or clock.autojump_threshold == inf:

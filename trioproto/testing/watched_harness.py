@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
+from trioproto.factory import P
 from trioproto.sansio import holds
 from trioproto.sansio.lifecycle import State
 from trioproto.sansio.protocol import Protocol
 from trioproto.testing.harness import Harness
 
-P = TypeVar("P", bound=Protocol)
-
-DATA = frozenset({"data_received", "deliver_held", "eof_received"})
+DATA = ("data_received", "deliver_held", "eof_received")
 """Callbacks that deliver what the peer has sent."""
-CALLBACKS = DATA | {
-    "connection_made",
+CALLBACKS = (
     "pause_writing",
     "resume_writing",
     "timed_out",
     "quiesce",
+    *DATA,
+    "connection_made",
     "connection_lost",
-}
+)
 
 
 class CallbackOrder:
@@ -39,10 +40,9 @@ class CallbackOrder:
         self._lost = False
 
     def call(
-        self, protocol: Protocol, closing: bool, callback: Callable[..., Any], *args: Any
+        self, name: str, callback: Callable[[], Any], protocol: Protocol, *, closing: bool
     ) -> Any:
         """Make a callback of *protocol*, whose connection is *closing* or not."""
-        name = callback.__name__
         self.problem = self.problem or self._wrong(name, protocol, closing)
         outer, self._running = self._running, name
         if protocol is not self._protocol:
@@ -50,7 +50,7 @@ class CallbackOrder:
         self._ended = self._ended or name == "eof_received"
         self._lost = self._lost or name == "connection_lost"
         try:
-            return callback(*args)
+            return callback()
         finally:
             self._running = outer
 
@@ -93,13 +93,14 @@ class WatchedHarness(Harness[P]):
 
     def invoke(self, callback: Callable[..., Any], *args: Any) -> Any:
         """Call user code, and note it if it is a callback."""
-        name = getattr(callback, "__name__", "")
-        if self._connection is None or name not in CALLBACKS:
+        connection = self._connection
+        name = None if connection is None else _name_of(callback, connection.protocol)
+        if connection is None or name is None:
             return callback(*args)
         if name == "connection_lost":
             self.loss = next(self._losses)
-        connection = self._connection
-        return self.order.call(connection.protocol, connection.closing, callback, *args)
+        call = partial(callback, *args)
+        return self.order.call(name, call, connection.protocol, closing=connection.closing)
 
     @property
     def connected(self) -> bool:
@@ -130,3 +131,11 @@ class WatchedHarness(Harness[P]):
     def receive_size(self) -> int:
         """Return how many bytes a driver would read now; 0: none, for a while."""
         return self._open.receive_size(self._now)
+
+
+def _name_of(callback: Callable[..., Any], protocol: Protocol) -> str | None:
+    """Return which callback this is, though its function may be called otherwise."""
+    name: str | None = getattr(callback, "__name__", None)
+    if name in CALLBACKS:
+        return name
+    return next((each for each in CALLBACKS if getattr(protocol, each) == callback), None)
