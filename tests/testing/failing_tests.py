@@ -2,14 +2,47 @@
 
 from __future__ import annotations
 
-from trioproto import Protocol
+from typing import Any
+
+from hypothesis import strategies as st
+
+from trioproto import Factory, Protocol
 from trioproto.framing import NetstringCodec
 from trioproto.testing import Harness, Link, connected, peer, verify_codec, verify_protocol
+from trioproto.testing.stateful import ProtocolMachine
 
 
 class Echo(Protocol):
     def data_received(self, data: bytes) -> None:
         self.transport.write(data)
+
+
+class Faulty(Protocol):
+    def data_received(self, data: bytes) -> None:
+        int(data)  # the line
+
+
+class EchoMachine(ProtocolMachine):
+    messages = st.just(b"a")
+
+    def make_factory(self) -> Factory[Any]:
+        return Factory(Echo)
+
+    def check(self) -> None:
+        for each in self.live:
+            each.check_received(b"")  # the line
+
+
+class FaultyMachine(EchoMachine):
+    def make_factory(self) -> Factory[Any]:
+        return Factory(Faulty)
+
+
+def say_a(machine: EchoMachine) -> None:
+    peer = machine.let_in()
+    assert peer is not None
+    peer.send(b"a", b"a")
+    machine.settle()
 
 
 def test_harness() -> None:
@@ -36,3 +69,28 @@ def test_codec() -> None:
 
 def test_protocol() -> None:
     verify_protocol(Echo, [(b"a", b"b")])  # the line
+
+
+def test_machine() -> None:
+    say_a(EchoMachine())
+
+
+def test_callback_in_a_harness() -> None:
+    harness = Harness(Faulty)
+    harness.connect()
+    harness.exchange(b"a", b"a")
+
+
+def test_callback_in_a_link() -> None:
+    link = Link(Echo, Faulty)
+    client, _ = link.connect()
+    client.transport.write(b"a")
+    link.settle()
+
+
+def test_callback_in_a_verifier() -> None:
+    verify_protocol(Faulty, [(b"a", b"a")])
+
+
+def test_callback_in_a_machine() -> None:
+    say_a(FaultyMachine())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trioproto.testing.tracebacks import leads_back
 from trioproto.testing.transcript import Transcript
 
 _SHOWN = 400
@@ -79,12 +80,16 @@ class TranscriptError(AssertionError):
 def tells_all(raised: object) -> bool:
     """Whether what was raised needs no lines of the kit to be understood.
 
+    So it is if the kit has raised it on purpose, or has called the user's code that did.
     As ``__tracebackhide__`` of a module it has pytest show the test's line instead.
 
     Args:
         raised: pytest's ``ExceptionInfo``.
     """
-    return isinstance(getattr(raised, "value", None), TranscriptError | VerificationFailed)
+    error = getattr(raised, "value", None)
+    if isinstance(error, TranscriptError | VerificationFailed):
+        return True
+    return isinstance(error, BaseException) and leads_back(error.__traceback__)
 
 
 def compared(came: object, expected: object) -> list[str]:
