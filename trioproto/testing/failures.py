@@ -12,6 +12,13 @@ _SHOWN_BYTES = 20
 _SHOWN_CHUNKS = 12
 
 
+class Words(str):
+    """What was expected, if it is told in words; they are shown as they are."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
 class VerificationFailed(AssertionError):
     """Something that is to hold in every way of cutting the bytes did not hold in one.
 
@@ -99,8 +106,8 @@ def compared(came: object, expected: object) -> list[str]:
 
 
 def shown(value: object) -> str:
-    """Return the ``repr`` of *value*, shortened in its middle."""
-    text = repr(value)
+    """Return the ``repr`` of *value*, or a type's name; shortened in its middle."""
+    text = value.__name__ if isinstance(value, type) else repr(value)
     if len(text) <= _SHOWN:
         return text
     half = _SHOWN // 2
