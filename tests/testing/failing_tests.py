@@ -22,6 +22,11 @@ class Faulty(Protocol):
         int(data)  # the line
 
 
+class Async(Protocol):
+    async def data_received(self, data: bytes) -> None:
+        pass
+
+
 class EchoMachine(ProtocolMachine):
     messages = st.just(b"a")
 
@@ -94,3 +99,9 @@ def test_callback_in_a_verifier() -> None:
 
 def test_callback_in_a_machine() -> None:
     say_a(FaultyMachine())
+
+
+def test_async_callback() -> None:
+    harness = Harness(Async)
+    harness.connect()
+    harness.feed(b"a")  # the line

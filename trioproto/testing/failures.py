@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trioproto.sansio.errors import AsyncCallbackError
 from trioproto.testing.tracebacks import leads_back
 from trioproto.testing.transcript import Transcript
 
@@ -94,7 +95,7 @@ def tells_all(raised: object) -> bool:
         raised: pytest's ``ExceptionInfo``.
     """
     error = getattr(raised, "value", None)
-    if isinstance(error, TranscriptError | VerificationFailed):
+    if isinstance(error, TranscriptError | VerificationFailed | AsyncCallbackError):
         return True
     return isinstance(error, BaseException) and leads_back(error.__traceback__)
 

@@ -162,7 +162,9 @@ class ManualDriver:
         pending = connection.take_pending()
         if pending is not None:
             pending.close()
-            connection.callback_raised(AsyncCallbackError(_NO_LOOP))
+            whose = type(connection.protocol).__qualname__
+            problem = f"{whose} has an async callback, and {_NO_LOOP}"
+            connection.callback_raised(AsyncCallbackError(problem))
 
     # The driver's interface
 
