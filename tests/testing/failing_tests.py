@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import trio
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
 from trioproto import Factory, Protocol
 from trioproto.framing import NetstringCodec
@@ -25,6 +29,15 @@ class Faulty(Protocol):
 class Async(Protocol):
     async def data_received(self, data: bytes) -> None:
         pass
+
+
+class Endless(Factory[Echo]):
+    protocol = Echo
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        yield
+        await trio.sleep_forever()
 
 
 class EchoMachine(ProtocolMachine):
@@ -105,3 +118,8 @@ def test_async_callback() -> None:
     harness = Harness(Async)
     harness.connect()
     harness.feed(b"a")  # the line
+
+
+async def test_lifespan_that_does_not_end(autojump_clock: MockClock) -> None:
+    async with connected(Endless()):  # the line
+        pass
