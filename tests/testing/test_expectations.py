@@ -59,14 +59,24 @@ def test_the_end_is_returned_if_it_is_the_right_one() -> None:
 
 def test_another_end_or_none_is_a_failure() -> None:
     harness = connected()
-    with pytest.raises(TranscriptError, match="it has not ended"):
+    with pytest.raises(TranscriptError, match="the connection has not ended, it is OPEN"):
         harness.expect_lost(ConnectionDone)
     harness.reset()
     with pytest.raises(TranscriptError, match="has ended otherwise") as caught:
         harness.expect_lost(ConnectionDone)
     assert caught.value.came is harness.reason
+    assert "\n  expected: ConnectionDone\n" in str(caught.value)
     assert "reset received" in str(caught.value)
     harness.expect_lost(ConnectionLost)
+
+
+def test_who_lingers_has_not_ended() -> None:
+    harness = connected()
+    harness.transport.close()
+    with pytest.raises(TranscriptError, match="it is LINGERING"):
+        harness.expect_lost(ConnectionDone)
+    harness.feed_eof()
+    harness.expect_lost(ConnectionDone)
 
 
 def test_what_happens_besides_bytes_is_in_the_transcript() -> None:

@@ -50,7 +50,7 @@ def test_every_async_callback_is_refused(callback: str) -> None:
     harness = Harness(Recorder(**{callback: never}), window=0)
     if callback != "connection_made":
         harness.connect()
-    with pytest.raises(AsyncCallbackError):
+    with pytest.raises(AsyncCallbackError, match=r"^Recorder has an async callback, and a harness"):
         make_happen(callback, harness)
 
 

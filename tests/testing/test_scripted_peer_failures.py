@@ -108,6 +108,24 @@ async def test_a_line_must_match_as_a_whole(line: bytes, pattern: str) -> None:
         await p.expect(line + b"\r\n")
 
 
+async def test_a_line_that_does_not_end_is_told_with_the_end_that_it_should_have() -> None:
+    async with scripted() as (p, theirs):
+        await theirs.send_all(b"250 ok\n")
+        error = await failure(p, lambda p: p.expect_line("250 .*", timeout=0))
+        assert "\n  expected: re.compile(b'250 .*') and b'\\r\\n'\n" in str(error)
+        await p.expect(b"250 ok\n")
+
+
+async def test_what_is_expected_in_words_is_told_without_quotes() -> None:
+    async with scripted() as (p, _):
+        error = await failure(p, lambda p: p.expect_exactly(3, timeout=0))
+        assert "\n  expected: 3 bytes\n" in str(error)
+        error = await failure(p, lambda p: p.expect_eof(timeout=0))
+        assert "\n  expected: EOF\n" in str(error)
+        error = await failure(p, lambda p: p.expect_until(b"\n", max_bytes=9, timeout=0))
+        assert "\n  expected: at most 9 bytes and b'\\n'\n" in str(error)
+
+
 @pytest.mark.parametrize(("length", "fits"), [(9, True), (10, True), (11, False)])
 async def test_a_line_has_a_limit(length: int, fits: bool) -> None:
     """What is too long is told as soon as no end of it can be in its place any more."""

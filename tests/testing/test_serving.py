@@ -6,6 +6,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from math import inf
 from typing import Any
 
 import pytest
@@ -487,6 +488,42 @@ async def test_a_task_in_another_nursery_is_found_and_named() -> None:
         assert str(caught.value) == "left over when serving ended: tasks: forgotten"
         assert caught.value.left == {"tasks": ["forgotten"]}
         nursery.cancel_scope.cancel()
+
+
+class Closing(Factory[Echo]):
+    """Has a lifespan that takes its time to end."""
+
+    protocol = Echo
+    drain_grace = 2
+    drain_force = 1
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep, self.seconds)
+            yield
+
+
+async def test_a_lifespan_may_take_a_minute_after_the_drain_to_end(
+    autojump_clock: MockClock,
+) -> None:
+    async with connected(Closing(62.9)):
+        pass
+    assert trio.current_time() == pytest.approx(62.9)
+
+
+@pytest.mark.parametrize("seconds", [63.1, inf])
+async def test_a_lifespan_that_does_not_end_is_named(
+    autojump_clock: MockClock, seconds: float
+) -> None:
+    with pytest.raises(LeftOverError) as caught:
+        async with connected(Closing(seconds)):
+            pass
+    assert str(caught.value) == "left over 63 s after the block: tasks: Closing.lifespan"
+    assert trio.current_time() == pytest.approx(63)
 
 
 async def test_a_system_task_is_found() -> None:

@@ -7,23 +7,13 @@ mostly has a consequence: the connection is reset, so the test's block fails too
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Iterator
-from types import TracebackType
 from typing import NoReturn
 
 import trio
 
 from trioproto.testing.failures import TranscriptError
-
-_KIT = os.path.dirname(__file__)
-_MACHINERY = (
-    os.path.join(os.path.dirname(_KIT), ""),
-    os.path.join(os.path.dirname(str(trio.__file__)), ""),
-    contextlib.__file__,
-)
-"""How the names of the files begin whose part in an error is nobody's concern."""
+from trioproto.testing.tracebacks import entries_of, is_machinery, users_part
 
 _CONSEQUENCES = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionError)
 """How a block fails whose connection was reset, unless a scripted peer tells it."""
@@ -91,34 +81,6 @@ def raise_as_it_was(error: BaseException) -> NoReturn:
         del error, before
 
 
-def users_part(entry: TracebackType | None) -> TracebackType | None:
-    """Leave out what is trio's or this library's, up to the first line of user code.
-
-    If there is none, what remains is the kit's last part, or the last line.
-    """
-    entries = list(_entries(entry))
-    for each in entries:
-        if not _is_machinery(each):
-            return each
-    while len(entries) > 1 and _is_kit(entries[-2]):
-        entries.pop()
-    return entries[-1] if entries else None
-
-
-def _entries(entry: TracebackType | None) -> Iterator[TracebackType]:
-    while entry is not None:
-        yield entry
-        entry = entry.tb_next
-
-
-def _is_machinery(entry: TracebackType) -> bool:
-    return entry.tb_frame.f_code.co_filename.startswith(_MACHINERY)
-
-
-def _is_kit(entry: TracebackType) -> bool:
-    return entry.tb_frame.f_code.co_filename.startswith(_KIT)
-
-
 def _leaves(raised: BaseException) -> Iterator[BaseException]:
     """Take groups apart; that of a nursery in the block, too."""
     if isinstance(raised, BaseExceptionGroup):
@@ -130,7 +92,7 @@ def _leaves(raised: BaseException) -> Iterator[BaseException]:
 
 def _told(failure: BaseException) -> str:
     """Say how the block has failed, and where."""
-    places = [each for each in _entries(failure.__traceback__) if not _is_machinery(each)]
+    places = [each for each in entries_of(failure.__traceback__) if not is_machinery(each)]
     where = [f" at {each.tb_frame.f_code.co_filename}:{each.tb_lineno}" for each in places[-1:]]
     return f"and so the block failed{''.join(where)}: {type(failure).__name__}: {failure}"
 

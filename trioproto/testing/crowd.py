@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from trioproto.factory import Factory
 from trioproto.sansio.addresses import TCPAddress
 from trioproto.testing.crowd_peer import Peer
+from trioproto.testing.failures import tells_all
 from trioproto.testing.invariants import broken_invariant
 from trioproto.testing.transcript import Transcript
 from trioproto.testing.watched_harness import WatchedHarness
+
+__tracebackhide__ = tells_all
 
 if TYPE_CHECKING:
     # A default, so that a bare ``class MyMachine(ProtocolMachine)`` is typed as well.

@@ -6,8 +6,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from trioproto.testing.failures import compared
+from trioproto.testing.failures import compared, tells_all
 from trioproto.testing.watched_harness import WatchedHarness
+
+__tracebackhide__ = tells_all
 
 
 class Peer:

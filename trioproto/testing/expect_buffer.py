@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import NoReturn
 
-from trioproto.testing.failures import TranscriptError, shown, tells_all
+from trioproto.testing.failures import TranscriptError, Words, shown, tells_all
 from trioproto.testing.transcript import Transcript
 
 __tracebackhide__ = tells_all
@@ -86,26 +86,31 @@ class ExpectBuffer:
     def expect_exactly(self, count: int, waited: str = "") -> bytes:
         """Take so many bytes."""
         if len(self.data) < count:
-            self._fail(f"{count} bytes", waited)
+            self._fail(Words(f"{count} bytes"), waited)
         return self._take(count)
 
-    def expect_until(self, separator: bytes, max_bytes: int, waited: str = "") -> bytes:
-        """Take what comes before *separator*, and that too."""
+    def expect_until(
+        self, separator: bytes, max_bytes: int, waited: str = "", what: str = ""
+    ) -> bytes:
+        """Take what comes before *separator*, and that too; *what* it is to be, in words."""
         enough = max_bytes + len(separator)
         size = self.data.find(separator, 0, enough)
         if size < 0:
-            expected = f"at most {max_bytes} bytes and {separator!r}"
-            self._fail(expected, waited, wrong=len(self.data) >= enough)
+            wrong = len(self.data) >= enough
+            most = f"at most {max_bytes} bytes"
+            expected = f"{most if wrong or not what else what} and {separator!r}"
+            self._fail(Words(expected), waited, wrong=wrong)
         return self._take(size + len(separator))[:size]
 
     def expect_line(
         self, pattern: bytes | re.Pattern[bytes], newline: bytes, max_bytes: int, waited: str = ""
     ) -> bytes:
         """Take a line, all of which matches *pattern*."""
-        line = self.expect_until(newline, max_bytes, waited)
-        if not re.fullmatch(pattern, line):
+        wanted = re.compile(pattern)
+        line = self.expect_until(newline, max_bytes, waited, repr(wanted))
+        if not wanted.fullmatch(line):
             self.data[:0] = line + newline
-            self._fail(re.compile(pattern), waited, wrong=True)
+            self._fail(wanted, waited, wrong=True)
         return line
 
     def expect_end(self, end: str, waited: str = "") -> None:
@@ -113,7 +118,7 @@ class ExpectBuffer:
         # A reset that was met when something was sent is not shown a second time.
         met = end == RESET and self.end is not None and self.broken is not None
         if self.data or not (met or self.end == end):
-            self._fail(end, waited, wrong=bool(self.data))
+            self._fail(Words(end), waited, wrong=bool(self.data))
         self.end_is_told = True
 
     def expect_nothing(self) -> None:

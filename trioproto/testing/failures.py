@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trioproto.sansio.errors import AsyncCallbackError
+from trioproto.testing.tracebacks import leads_back
 from trioproto.testing.transcript import Transcript
 
 _SHOWN = 400
 _SHOWN_BYTES = 20
 _SHOWN_CHUNKS = 12
+
+
+class Words(str):
+    """What was expected, if it is told in words; they are shown as they are."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
 
 
 class VerificationFailed(AssertionError):
@@ -79,12 +88,16 @@ class TranscriptError(AssertionError):
 def tells_all(raised: object) -> bool:
     """Whether what was raised needs no lines of the kit to be understood.
 
+    So it is if the kit has raised it on purpose, or has called the user's code that did.
     As ``__tracebackhide__`` of a module it has pytest show the test's line instead.
 
     Args:
         raised: pytest's ``ExceptionInfo``.
     """
-    return isinstance(getattr(raised, "value", None), TranscriptError | VerificationFailed)
+    error = getattr(raised, "value", None)
+    if isinstance(error, TranscriptError | VerificationFailed | AsyncCallbackError):
+        return True
+    return isinstance(error, BaseException) and leads_back(error.__traceback__)
 
 
 def compared(came: object, expected: object) -> list[str]:
@@ -94,8 +107,8 @@ def compared(came: object, expected: object) -> list[str]:
 
 
 def shown(value: object) -> str:
-    """Return the ``repr`` of *value*, shortened in its middle."""
-    text = repr(value)
+    """Return the ``repr`` of *value*, or a type's name; shortened in its middle."""
+    text = value.__name__ if isinstance(value, type) else repr(value)
     if len(text) <= _SHOWN:
         return text
     half = _SHOWN // 2

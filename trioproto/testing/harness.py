@@ -215,7 +215,8 @@ class Harness(ManualDriver, Generic[P]):
         reason = self.reason
         if self.lost and isinstance(reason, kind):
             return reason
-        problem = "the connection has ended otherwise" if self.lost else "it has not ended"
+        otherwise, not_yet = "has ended otherwise", f"has not ended, it is {self.state.name}"
+        problem = f"the connection {otherwise if self.lost else not_yet}"
         raise TranscriptError(problem, self.transcript, reason, kind)
 
     # What is there to see

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from trioproto.sansio.errors import AsyncCallbackError, NotSupported
 from trioproto.sansio.lifecycle import State
+from trioproto.testing.failures import tells_all
+from trioproto.testing.tracebacks import users_part
 from trioproto.testing.transcript import Transcript
 
 if TYPE_CHECKING:
     from trioproto.sansio.connection import Connection
+
+__tracebackhide__ = tells_all
 
 _NO_LOOP = (
     "a harness has no event loop: serve the protocol over a memory stream "
@@ -106,7 +110,7 @@ class ManualDriver:
         connection.tell = True
         crash, connection.crash = connection.crash, None
         if crash is not None:
-            raise crash
+            raise crash.with_traceback(users_part(crash.__traceback__))
 
     def _flush(self, connection: Connection) -> bool:
         """Send what can be sent; say whether the connection may have changed."""
@@ -159,7 +163,9 @@ class ManualDriver:
         pending = connection.take_pending()
         if pending is not None:
             pending.close()
-            connection.callback_raised(AsyncCallbackError(_NO_LOOP))
+            whose = type(connection.protocol).__qualname__
+            problem = f"{whose} has an async callback, and {_NO_LOOP}"
+            connection.callback_raised(AsyncCallbackError(problem))
 
     # The driver's interface
 

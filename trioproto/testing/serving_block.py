@@ -7,12 +7,17 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from types import TracebackType
 from typing import Any, TypeVar
 
+import trio
+
 from trioproto.runtime.factory import Factory
 from trioproto.runtime.server import open_server
 from trioproto.testing.block_errors import mark, raise_as_it_was, sort_out
 from trioproto.testing.leaks import LeftOverError, StartedTasks, held_by
 from trioproto.testing.server_handles import ServerHandle
 from trioproto.testing.threads import threads_take_no_time
+
+_TIME_FOR_LIFESPAN = 60.0
+"""Seconds for the factory's lifespan to end in, after the longest drain: else it never does."""
 
 H = TypeVar("H", bound=ServerHandle[Any, Any])
 
@@ -75,13 +80,24 @@ class ServingBlock(AbstractAsyncContextManager[H]):
 @asynccontextmanager
 async def _open(given: ServerHandle[Any, Any], settings: dict[str, Any]) -> AsyncIterator[None]:
     """Serve, and close the clients' ends: before the drain, or after a sudden end."""
+    __tracebackhide__ = True
     try:
-        with _settings_of(given.factory, settings), threads_take_no_time():
+        with (
+            _settings_of(given.factory, settings),
+            threads_take_no_time(),
+            trio.CancelScope() as patience,
+        ):
             async with open_server(given.factory, *given.endpoints()) as given.server:
                 yield
+                now = given.factory.settings
+                seconds = now.drain_grace + now.drain_force + _TIME_FOR_LIFESPAN
+                patience.deadline = trio.current_time() + seconds
                 await given.close_streams()
     finally:
         await given.drop_streams()
+    if patience.cancelled_caught:
+        lifespan = f"{type(given.factory).__qualname__}.lifespan"
+        raise LeftOverError({"tasks": [lifespan]}, f"{seconds:g} s after the block")
 
 
 @contextmanager

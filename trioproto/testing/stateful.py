@@ -28,7 +28,10 @@ from hypothesis.strategies import SearchStrategy
 
 from trioproto.testing.crowd import Crowd, F
 from trioproto.testing.crowd_peer import Peer
+from trioproto.testing.failures import tells_all
 from trioproto.testing.strategies import chunks
+
+__tracebackhide__ = tells_all
 
 __all__ = ["Peer", "ProtocolMachine"]
 
