@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trioproto.errors import FrameTooLong, FramingError
@@ -13,6 +13,9 @@ from trioproto.framing import Codec
 from trioproto.testing import chunks, frames
 
 MakeCodec: TypeAlias = Callable[[], Codec[Any]]
+
+FEWER = settings(max_examples=settings().max_examples // 2)
+"""Many codecs that share their code are asked the same, and at every split elsewhere."""
 
 
 def read(codec: Codec[Any], pieces: Iterable[bytes]) -> list[Any]:
@@ -49,6 +52,7 @@ def attributes(error: FramingError) -> dict[str, object]:
 def check_round_trip(make: MakeCodec) -> None:
     """Frames that were encoded come back, however the bytes are cut."""
 
+    @FEWER
     @given(frames(make()), st.data())
     def check(sent: list[Any], data: st.DataObject) -> None:
         codec = make()
@@ -67,6 +71,7 @@ def check_any_partition(make: MakeCodec, *pieces: bytes) -> None:
         pieces: what the bytes are made of.
     """
 
+    @FEWER
     @given(st.lists(st.sampled_from(pieces), max_size=20).map(b"".join), st.data())
     def check(sent: bytes, data: st.DataObject) -> None:
         outcomes = []

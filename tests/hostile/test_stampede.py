@@ -14,7 +14,7 @@ import pytest
 from tests.hostile.places import DRIVERS
 from tests.stampede.stampede import stampede
 
-SECONDS = float(os.environ.get("STAMPEDE_SECONDS", "2"))
+SECONDS = float(os.environ.get("STAMPEDE_SECONDS", "1"))
 
 
 @pytest.mark.over(*DRIVERS)

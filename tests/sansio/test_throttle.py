@@ -133,7 +133,7 @@ def test_a_quantum_shrinks_as_others_wait_but_not_to_nothing() -> None:
 # One connection
 
 
-@pytest.mark.parametrize("rate", [1, 7, 100, 5000, 1e6, 1e9])
+@pytest.mark.parametrize("rate", [1, 7, 100, 5000, 1e6, 1e8])
 @pytest.mark.parametrize("asks", [True, False])
 def test_a_greedy_connection_gets_its_rate_over_ten_seconds(rate: float, asks: bool) -> None:
     spender = greedy(Gate(rate, TokenBucket()), asks=asks)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import find, given
 from hypothesis import strategies as st
 
+from tests.framing.formats import FEWER
 from tests.testing.words import Words
 from trioproto.framing import (
     AnyLineCodec,
@@ -85,6 +86,7 @@ def test_few_bytes_have_few_partitions() -> None:
 
 @pytest.mark.parametrize("make", CODECS)
 def test_frames_can_be_encoded_and_decoded_again(make: Callable[[], Codec[Any]]) -> None:
+    @FEWER
     @given(frames(make()))
     def check(sent: list[Any]) -> None:
         codec = make()

@@ -84,6 +84,11 @@ def _set(context: ssl.SSLContext, version: str | None, alpn: Iterable[str]) -> s
     return context
 
 
+@cache
+def usual_client(version: str | None = None) -> ssl.SSLContext:
+    return for_client(version)
+
+
 class Client:
     """One end of a TLS connection, a client's unless told otherwise.
 
@@ -102,7 +107,7 @@ class Client:
         session: ssl.SSLSession | None = None,
     ) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.session = (context or for_client()).wrap_bio(
+        self.session = (context or usual_client()).wrap_bio(
             self._incoming,
             self._outgoing,
             server_side=server_side,
@@ -230,7 +235,7 @@ def default_server() -> ssl.SSLContext:
 
 def talking(protocol: Protocol, version: str | None = None, **options: Any) -> Talk:
     """Have a talk whose handshake is done."""
-    client = options.pop("client", None) or Client(for_client(version))
+    client = options.pop("client", None) or Client(usual_client(version))
     window, settled = options.pop("window", None), {"window": None}
     talk = Talk(protocol, client, **options, **settled)
     talk.exchange()

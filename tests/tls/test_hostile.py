@@ -14,9 +14,9 @@ from tests.behaviour.drivers import Serving, serving
 from tests.tls.client_side import (
     VERSIONS,
     Client,
-    for_client,
     nothing_logged,
     one_warning,
+    usual_client,
 )
 from tests.tls.forger import Forger13, client_that_logs
 from tests.tls.over_wire import (
@@ -237,7 +237,7 @@ class TestABrokenRecord:
     ) -> None:
         factory = Keeps()
         async with serve(factory) as service:
-            bad = await speaking(service, Client(for_client(version)))
+            bad = await speaking(service, Client(usual_client(version)))
             (bad_protocol,) = factory.built
             good = await speaking(service)
             await bad.say(b"fine")
@@ -260,7 +260,7 @@ class TestABrokenRecord:
         async with serve(
             protocol, small_buffers=True, high_water=8 << 20, max_buffered=8 << 20
         ) as service:
-            bad = await speaking(service, Client(for_client(version)))
+            bad = await speaking(service, Client(usual_client(version)))
             protocol.transport.write(bytes(4 << 20))
             await service.settle()
             await bad.peer.send(b"GET / HTTP/1.1\r\n\r\n")
@@ -275,7 +275,7 @@ class TestABrokenRecord:
     ) -> None:
         protocol = Recorder(eof_received=never)
         async with serve(protocol) as service:
-            speaker = await speaking(service, Client(for_client(version)))
+            speaker = await speaking(service, Client(usual_client(version)))
             await speaker.say(b"whole")
             await speaker.peer.send(speaker.client.encrypt(b"not whole")[:size])
             await speaker.peer.send_eof()
@@ -287,7 +287,7 @@ class TestABrokenRecord:
     async def test_may_be_cut_by_a_reset(self, serve: Serving, version: str, size: int) -> None:
         protocol = Recorder(eof_received=never)
         async with serve(protocol) as service:
-            speaker = await speaking(service, Client(for_client(version)))
+            speaker = await speaking(service, Client(usual_client(version)))
             await speaker.peer.send(speaker.client.encrypt(b"not whole")[:size])
             await service.settle()
             await speaker.peer.reset()
@@ -299,7 +299,7 @@ class TestABrokenRecord:
     async def test_may_follow_a_farewell(self, serve: Serving, version: str) -> None:
         protocol = Recorder(data_received=never)
         async with serve(protocol) as service:
-            speaker = await speaking(service, Client(for_client(version)))
+            speaker = await speaking(service, Client(usual_client(version)))
             await speaker.peer.send(speaker.client.farewell() + b"GET / HTTP/1.1\r\n\r\n")
             await speaker.peer.send_eof()
             await service.settle()

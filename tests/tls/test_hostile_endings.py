@@ -12,8 +12,8 @@ from tests.behaviour.drivers import LoopService, Serving, serving
 from tests.tls.client_side import (
     VERSIONS,
     Client,
-    for_client,
     nothing_logged,
+    usual_client,
 )
 from tests.tls.over_wire import (
     HELLO,
@@ -63,7 +63,7 @@ class TestADrain:
     ) -> None:
         factory = Keeps()
         async with serve(factory) as service:
-            speaker = Speaker(await raw(service), Client(for_client(version)))
+            speaker = Speaker(await raw(service), Client(usual_client(version)))
             hello = speaker.client.output()
             await speaker.peer.send(hello[:20])
             await service.settle()
@@ -84,7 +84,7 @@ class TestADrain:
     ) -> None:
         factory = Keeps()
         async with serve(factory) as service:
-            speaker = Speaker(await raw(service), Client(for_client("TLSv1.3")))
+            speaker = Speaker(await raw(service), Client(usual_client("TLSv1.3")))
             await speaker.tell()
             await speaker.hear()
             assert speaker.client.shaken

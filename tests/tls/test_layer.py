@@ -18,6 +18,7 @@ from tests.tls.client_side import (
     nothing_logged,
     one_warning,
     talking,
+    usual_client,
 )
 from trioproto.errors import ConnectionDone, ConnectionLost, HandshakeFailed, HandshakeTimeout
 from trioproto.testing.conformance.recorder import Recorder
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.parametrize("version", VERSIONS)
 
 def flights(version: str) -> list[bytes]:
     """What a client sends, flight by flight; the last has its first data too."""
-    talk = Talk(Recorder(), Client(for_client(version)))
+    talk = Talk(Recorder(), Client(usual_client(version)))
     flown: list[bytes] = []
     while not talk.client.shaken:
         flown.append(talk.client.output())
@@ -56,7 +57,7 @@ def fly(talk: Talk, number: int, cut: Any) -> None:
 class TestAHandshake:
     def test_may_come_byte_by_byte(self, version: str) -> None:
         protocol = Recorder()
-        talk = Talk(protocol, Client(for_client(version)))
+        talk = Talk(protocol, Client(usual_client(version)))
         while not talk.client.shaken:
             assert protocol.heard == []
             assert len(talk.factory.connections) == 0
@@ -81,7 +82,7 @@ class TestAHandshake:
 
     def test_may_come_with_the_first_data_the_farewell_and_the_end(self, version: str) -> None:
         protocol = Recorder()
-        talk = Talk(protocol, Client(for_client(version)))
+        talk = Talk(protocol, Client(usual_client(version)))
         while not talk.client.shaken:
             talk.to_server(talk.client.output())
             talk.to_client()
@@ -95,7 +96,7 @@ class TestAHandshake:
 
     def test_may_go_out_a_byte_at_a_time(self, version: str) -> None:
         protocol = Recorder(connection_made=lambda self: self.transport.write(b"welcome"))
-        talk = Talk(protocol, Client(for_client(version)), window=0)
+        talk = Talk(protocol, Client(usual_client(version)), window=0)
         talk.to_server(talk.client.output())
         for _ in range(10_000):
             talk.harness.window = 1
@@ -113,7 +114,7 @@ class TestAHandshake:
             seen.append(self.transport.tls)
 
         talk = Talk(
-            Recorder(connection_made=look, connection_lost=look), Client(for_client(version))
+            Recorder(connection_made=look, connection_lost=look), Client(usual_client(version))
         )
         assert talk.transport.tls is None
         talk.exchange()
@@ -195,7 +196,7 @@ class TestAHandshake:
     def test_holds_back_what_others_write_meanwhile(self, version: str) -> None:
         """From another connection, say; it goes out in order, and never in plain."""
         protocol = Recorder(connection_made=lambda self: self.transport.write(b"third"))
-        talk = Talk(protocol, Client(for_client(version)))
+        talk = Talk(protocol, Client(usual_client(version)))
         talk.transport.write(b"first ")
         talk.to_server(talk.client.output())
         talk.transport.write(b"second ")
@@ -206,7 +207,7 @@ class TestAHandshake:
     @pytest.mark.parametrize("end", ["close", "abort"])
     def test_may_be_ended_by_others_meanwhile(self, version: str, end: str) -> None:
         protocol = Recorder()
-        talk = Talk(protocol, Client(for_client(version)))
+        talk = Talk(protocol, Client(usual_client(version)))
         talk.to_server(talk.client.output())
         getattr(talk.transport, end)()
         talk.exchange()
@@ -217,7 +218,7 @@ class TestAHandshake:
 
     def test_counts_towards_no_idle_time(self, version: str) -> None:
         protocol = Recorder()
-        talk = Talk(protocol, Client(for_client(version)), idle_timeout=3)
+        talk = Talk(protocol, Client(usual_client(version)), idle_timeout=3)
         while not protocol.heard:
             talk.harness.advance(3.1)
             talk.to_server(talk.client.output())
@@ -233,7 +234,7 @@ class TestAClientThatStops:
     def test_after_any_byte_of_its_hello_has_its_time_only(
         self, version: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        hello = Client(for_client(version)).output()
+        hello = Client(usual_client(version)).output()
         for size in range(1, len(hello)):
             caplog.clear()
             protocol = Recorder()
@@ -252,7 +253,7 @@ class TestAClientThatStops:
         self, version: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         protocol = Recorder()
-        talk = Talk(protocol, Client(for_client(version)))
+        talk = Talk(protocol, Client(usual_client(version)))
         talk.to_server(talk.client.output())
         talk.to_client()
         talk.harness.advance(10)
@@ -264,7 +265,7 @@ class TestAClientThatStops:
     def test_and_ends_its_stream_after_any_byte_of_its_hello_has_failed(
         self, version: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        hello = Client(for_client(version)).output()
+        hello = Client(usual_client(version)).output()
         for size in range(1, len(hello) + 1):
             caplog.clear()
             protocol = Recorder()
@@ -280,7 +281,7 @@ class TestAClientThatStops:
         self, version: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         protocol = Recorder()
-        talk = Talk(protocol, Client(for_client(version)))
+        talk = Talk(protocol, Client(usual_client(version)))
         talk.harness.feed_eof()
         assert talk.harness.lost
         assert protocol.heard == []
@@ -290,7 +291,7 @@ class TestAClientThatStops:
         self, version: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         protocol = Recorder()
-        talk = Talk(protocol, Client(for_client(version)))
+        talk = Talk(protocol, Client(usual_client(version)))
         talk.harness.reset()
         assert type(talk.harness.reason) is ConnectionLost
         assert protocol.heard == []

@@ -10,9 +10,9 @@ from tests.tls.client_side import (
     RECORD,
     Client,
     Talk,
-    for_client,
     nothing_logged,
     talking,
+    usual_client,
 )
 from tests.tls.forger import (
     ALERT,
@@ -240,7 +240,7 @@ class TestForged12:
     def test_a_second_handshake_is_refused(
         self, protocol: Recorder, talk: Talk, forger: Forger12
     ) -> None:
-        hello = Client(for_client("TLSv1.2")).output()[5:]
+        hello = Client(usual_client("TLSv1.2")).output()[5:]
         talk.to_server(forger.record(hello, HANDSHAKE))
         assert talk.harness.take() or talk.harness.lost
         assert protocol.received == b""
@@ -249,7 +249,7 @@ class TestForged12:
     def test_second_handshakes_for_ever_do_not_fill_the_memory(
         self, protocol: Recorder, talk: Talk, forger: Forger12
     ) -> None:
-        hello = Client(for_client("TLSv1.2")).output()[5:]
+        hello = Client(usual_client("TLSv1.2")).output()[5:]
         talk.harness.window = 0
         for _ in range(10_000):
             if talk.harness.lost or not talk.harness.reading:

@@ -16,6 +16,7 @@ from tests.tls.client_side import (
     for_server,
     leaf,
     one_warning,
+    usual_client,
 )
 from trioproto.errors import HandshakeFailed
 from trioproto.layers.tls import TLSLayer
@@ -46,7 +47,7 @@ class TestARefusal:
         self, version: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         (other,) = set(VERSIONS) - {version}
-        talk = Talk(Recorder(), Client(for_client(version)), context=for_server(other))
+        talk = Talk(Recorder(), Client(usual_client(version)), context=for_server(other))
         self.refused(talk, caplog)
         assert talk.client.error is not None
         assert "PROTOCOL_VERSION" in str(talk.client.error)
@@ -54,7 +55,7 @@ class TestARefusal:
     def test_is_for_a_client_without_the_certificate_that_is_asked_for(
         self, version: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        talk = Talk(Recorder(), Client(for_client(version)), context=for_server(asks=True))
+        talk = Talk(Recorder(), Client(usual_client(version)), context=for_server(asks=True))
         reason = self.refused(talk, caplog)
         assert "certificate" in str(reason)
         assert talk.client.error is not None
@@ -197,7 +198,7 @@ class TestTLSInTLS:
     def test_works_as_one_does(self, version: str) -> None:
         protocol = Recorder(data_received=lambda self: self.transport.write(self.received.upper()))
         outer_server, inner_server = for_server(), for_server(version)
-        outer = Client(for_client())
+        outer = Client(usual_client())
         talk = Talk(
             protocol,
             outer,
@@ -209,7 +210,7 @@ class TestTLSInTLS:
         talk.exchange()
         assert outer.shaken
         assert protocol.heard == []
-        inner = Client(for_client(version))
+        inner = Client(usual_client(version))
         carry(talk, outer, inner)
         assert protocol.heard == ["connection_made"]
         assert protocol.transport.tls is not None

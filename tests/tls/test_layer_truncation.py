@@ -10,10 +10,10 @@ from tests.tls.client_side import (
     VERSIONS,
     Client,
     Talk,
-    for_client,
     nothing_logged,
     one_warning,
     talking,
+    usual_client,
 )
 from trioproto.errors import (
     ConnectionDone,
@@ -179,7 +179,7 @@ class TestADrainInAHandshake:
         self, version: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         protocol = Recorder()
-        talk = Talk(protocol, Client(for_client(version)))
+        talk = Talk(protocol, Client(usual_client(version)))
         talk.harness.drain()
         assert talk.transport.closing
         talk.harness.feed_eof()
@@ -193,7 +193,7 @@ class TestADrainInAHandshake:
         self, version: str, after: int | None
     ) -> None:
         protocol = Recorder(data_received=lambda self: self.transport.write(b"reply"))
-        talk = Talk(protocol, Client(for_client(version)))
+        talk = Talk(protocol, Client(usual_client(version)))
         hello = talk.client.output()
         talk.harness.feed(hello[:after])
         talk.harness.drain()
@@ -218,7 +218,7 @@ class TestADrainInAHandshake:
 
     def test_ends_one_that_stops_in_its_middle(self, version: str) -> None:
         protocol = Recorder()
-        talk = Talk(protocol, Client(for_client(version)))
+        talk = Talk(protocol, Client(usual_client(version)))
         talk.harness.feed(talk.client.output()[:50])
         talk.harness.drain()
         talk.harness.advance(10.1)
@@ -227,7 +227,7 @@ class TestADrainInAHandshake:
 
     def test_may_be_a_cancellation(self, version: str, caplog: pytest.LogCaptureFixture) -> None:
         protocol = Recorder()
-        talk = Talk(protocol, Client(for_client(version)))
+        talk = Talk(protocol, Client(usual_client(version)))
         talk.harness.feed(talk.client.output()[:50])
         talk.harness.cancel()
         assert talk.harness.lost
@@ -241,7 +241,7 @@ def test_a_failed_handshake_is_told_to_the_log_once_whatever_follows(
     version: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     protocol = Recorder()
-    talk = Talk(protocol, Client(for_client(version)))
+    talk = Talk(protocol, Client(usual_client(version)))
     talk.harness.feed(b"GET / HTTP/1.1\r\n")
     talk.harness.feed(b"Host: server.example\r\n\r\n")
     talk.transport.close()

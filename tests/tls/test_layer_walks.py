@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tls.client_side import VERSIONS, Client, Talk, default_server, for_client
+from tests.tls.client_side import VERSIONS, Client, Talk, default_server, usual_client
 from tests.tls.upgrading import in_plain
 from trioproto.errors import ConnectionDone
 from trioproto.testing.conformance.recorder import Recorder, keep_open
@@ -29,7 +29,7 @@ class Walk:
     """A talk, what each side has said in it, and what is on its way."""
 
     def __init__(self, protocol: Recorder, version: str, *, upgrades: bool) -> None:
-        client = Client(for_client(version))
+        client = Client(usual_client(version))
         options: dict[str, Any] = {"handshake_timeout": 1000, "idle_timeout": None}
         options |= {"write_timeout": None, "close_timeout": 1000, "linger": 1000}
         if upgrades:

@@ -27,6 +27,7 @@ from tests.tls.client_side import (
     for_client,
     for_server,
     nothing_logged,
+    usual_client,
 )
 from tests.tls.over_wire import (
     OVER_TLS,
@@ -75,7 +76,7 @@ class TestData:
         """More than any buffer holds, and each side reads only while it writes."""
         data = file_content() * 7
         async with serve(Recorder(data_received=echo), small_buffers=True) as service:
-            speaker = await speaking(service, Client(for_client(version)))
+            speaker = await speaking(service, Client(usual_client(version)))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(speaker.say, data)
                 assert await speaker.receive_exactly(len(data)) == data
@@ -83,7 +84,7 @@ class TestData:
     async def test_in_tiny_records_is_one_stream(self, serve: Serving, version: str) -> None:
         protocol = Recorder(data_received=echo)
         async with serve(protocol) as service:
-            speaker = await speaking(service, Client(for_client(version)))
+            speaker = await speaking(service, Client(usual_client(version)))
             data = bytes(range(256)) * 8
             wire = b"".join(speaker.client.encrypt(data[at : at + 1]) for at in range(len(data)))
             await speaker.peer.send(wire)
@@ -97,7 +98,7 @@ class TestData:
                     await trio.lowlevel.checkpoint()
 
         async with serve(Recorder(data_received=drip)) as service:
-            speaker = await speaking(service, Client(for_client(version)))
+            speaker = await speaking(service, Client(usual_client(version)))
             await speaker.say(b"go")
             wanted = bytes(number % 256 for number in range(500))
             assert await speaker.receive_exactly(500) == wanted
@@ -105,7 +106,7 @@ class TestData:
     async def test_is_cut_anywhere_on_its_way(self, serve: Serving, version: str) -> None:
         protocol = Recorder()
         async with serve(protocol) as service:
-            speaker = await speaking(service, Client(for_client(version)))
+            speaker = await speaking(service, Client(usual_client(version)))
             wire = b"".join(map(speaker.client.encrypt, (b"one ", b"two ", b"three")))
             for at in range(len(wire)):
                 await speaker.peer.send(wire[at : at + 1])
@@ -284,7 +285,7 @@ class TestSendFile:
             self.transport.close()
 
         async with serve(Recorder(data_received=reply), small_buffers=True) as service:
-            speaker = await speaking(service, Client(for_client(version)))
+            speaker = await speaking(service, Client(usual_client(version)))
             await speaker.say(b"go")
             wanted = b"<" * 100_000 + file_content() + b">" + file_content()[5:15]
             assert await speaker.receive_all() == wanted
@@ -384,7 +385,7 @@ class TestAsyncCallbacks:
 
         protocol = Recorder(data_received=reply)
         async with serve(protocol) as service:
-            speaker = await speaking(service, Client(for_client("TLSv1.3")))
+            speaker = await speaking(service, Client(usual_client("TLSv1.3")))
             await speaker.say(b"request")
             await speaker.say_farewell()
             await speaker.peer.send_eof()

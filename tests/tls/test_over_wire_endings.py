@@ -16,8 +16,8 @@ from tests.behaviour.drivers import (
 from tests.tls.client_side import (
     VERSIONS,
     Client,
-    for_client,
     nothing_logged,
+    usual_client,
 )
 from tests.tls.over_wire import (
     OVER_TLS,
@@ -48,7 +48,7 @@ class TestClose:
             self.transport.close()
 
         async with serve(Recorder(data_received=reply), small_buffers=True) as service:
-            speaker = await speaking(service, Client(for_client(version)))
+            speaker = await speaking(service, Client(usual_client(version)))
             await speaker.say(b"go")
             assert await speaker.receive_all() == file_content()
             assert speaker.client.ended
@@ -124,7 +124,7 @@ class TestTheEndOfOneSide:
     async def test_of_the_clients_lets_us_write_on(self, serve: Serving) -> None:
         protocol = Recorder(eof_received=keep_open)
         async with serve(protocol) as service:
-            speaker = await speaking(service, Client(for_client("TLSv1.3")))
+            speaker = await speaking(service, Client(usual_client("TLSv1.3")))
             await speaker.say_farewell()
             await speaker.peer.send_eof()
             await service.settle()
@@ -138,7 +138,7 @@ class TestTheEndOfOneSide:
     async def test_of_ours_lets_us_read_on(self, serve: Serving) -> None:
         protocol = Recorder()
         async with serve(protocol) as service:
-            speaker = await speaking(service, Client(for_client("TLSv1.3")))
+            speaker = await speaking(service, Client(usual_client("TLSv1.3")))
             protocol.transport.write(b"the end")
             protocol.transport.write_eof()
             assert await speaker.receive_all() == b"the end"
@@ -159,7 +159,7 @@ class TestTheEndOfOneSide:
 
         protocol = Recorder(eof_received=last_words)
         async with serve(protocol) as service:
-            speaker = await speaking(service, Client(for_client("TLSv1.2")))
+            speaker = await speaking(service, Client(usual_client("TLSv1.2")))
             await speaker.say_farewell()
             await speaker.peer.send_eof()
             await speaker.receive_all()
@@ -175,7 +175,7 @@ class TestTruncation:
     ) -> None:
         protocol = Recorder(eof_received=never)
         async with serve(protocol) as service:
-            speaker = await speaking(service, Client(for_client(version)))
+            speaker = await speaking(service, Client(usual_client(version)))
             await speaker.say(b"data")
             await speaker.peer.send_eof()
             await service.settle()
@@ -186,7 +186,7 @@ class TestTruncation:
     async def test_may_be_taken_as_an_end(self, serve: Serving, version: str) -> None:
         protocol = Recorder(eof_received=lambda self: self.transport.write(b"bye"))
         async with serve(protocol, require_close_notify=False) as service:
-            speaker = await speaking(service, Client(for_client(version)))
+            speaker = await speaking(service, Client(usual_client(version)))
             await speaker.say(b"data")
             await speaker.peer.send_eof()
             assert await speaker.receive_all() == b"bye"
@@ -205,7 +205,7 @@ class TestTruncation:
 
         protocol = Recorder(data_received=slow, eof_received=never)
         async with serve(protocol) as service:
-            speaker = await speaking(service, Client(for_client(version)))
+            speaker = await speaking(service, Client(usual_client(version)))
             await speaker.say(b"request")
             await service.settle()
             await speaker.say(b"another")
@@ -230,7 +230,7 @@ class TestTruncation:
 
         protocol = Recorder(data_received=reply)
         async with serve(protocol, require_close_notify=False) as service:
-            speaker = await speaking(service, Client(for_client(version)))
+            speaker = await speaking(service, Client(usual_client(version)))
             await speaker.say(b"request")
             await speaker.peer.send_eof()
             await service.settle()

@@ -16,6 +16,7 @@ from tests.tls.client_side import (
     for_client,
     for_server,
     one_warning,
+    usual_client,
 )
 from tests.tls.upgrading import COMMAND, GO, Upgrading, in_plain, told_to, upgraded
 from trioproto.errors import (
@@ -35,7 +36,7 @@ BOTH = pytest.mark.parametrize("version", VERSIONS)
 class TestAnUpgrade:
     def test_is_answered_in_plain_and_all_else_is_encrypted(self, version: str) -> None:
         protocol = Upgrading()
-        talk = in_plain(protocol, Client(for_client(version)))
+        talk = in_plain(protocol, Client(usual_client(version)))
         talk.harness.feed(b"EHLO\r\n" + COMMAND + b"\r\n")
         assert talk.harness.take() == b"OK EHLO\r\n" + GO
         assert protocol.transport.tls is None
@@ -51,7 +52,7 @@ class TestAnUpgrade:
 
     def test_may_come_byte_by_byte(self, version: str) -> None:
         protocol = Upgrading()
-        talk = in_plain(protocol, Client(for_client(version)), window=0)
+        talk = in_plain(protocol, Client(usual_client(version)), window=0)
         talk.to_server(COMMAND + b"\r\n", cut=1)
         plain = b""
         while len(plain) < len(GO):
@@ -68,7 +69,7 @@ class TestAnUpgrade:
 
     def test_sends_in_plain_what_was_written_before_and_still_waits(self, version: str) -> None:
         protocol = Upgrading()
-        talk = in_plain(protocol, Client(for_client(version)), window=0)
+        talk = in_plain(protocol, Client(usual_client(version)), window=0)
         talk.transport.write(b"x" * 50_000)
         talk.harness.feed(COMMAND + b"\r\n")
         plain = b""
@@ -90,7 +91,7 @@ class TestAnUpgrade:
                 self.transport.write(b"secret ")
                 self.transport.writelines([b"in ", b"callback "])
 
-        talk = told_to(Eager(), Client(for_client(version)))
+        talk = told_to(Eager(), Client(usual_client(version)))
         talk.transport.write(b"from elsewhere ")
         hello = talk.client.output()
         talk.harness.feed(hello[:50])
@@ -102,7 +103,7 @@ class TestAnUpgrade:
 
     def test_may_end_in_one_chunk_with_data_the_farewell_and_the_end(self, version: str) -> None:
         protocol = Upgrading()
-        talk = told_to(protocol, Client(for_client(version)))
+        talk = told_to(protocol, Client(usual_client(version)))
         while not talk.client.shaken:
             talk.to_server(talk.client.output())
             talk.to_client()
@@ -116,7 +117,7 @@ class TestAnUpgrade:
     def test_may_be_cut_anywhere_together_with_the_first_data(self, version: str) -> None:
         for at in range(1, 400, 3):
             protocol = Upgrading()
-            talk = told_to(protocol, Client(for_client(version)))
+            talk = told_to(protocol, Client(usual_client(version)))
             while not talk.client.shaken:
                 wire = talk.client.output()
                 talk.to_server(wire[:at])
@@ -132,7 +133,7 @@ class TestAnUpgrade:
             connection_made=lambda self: self.transport.start_tls(default_server()),
             data_received=lambda self: self.transport.write(b"hi"),
         )
-        talk = in_plain(protocol, Client(for_client(version)))
+        talk = in_plain(protocol, Client(usual_client(version)))
         talk.exchange()
         assert protocol.heard == ["connection_made"]
         talk.say(b"hello")
@@ -141,7 +142,7 @@ class TestAnUpgrade:
 
     def test_may_begin_outside_of_callbacks(self, version: str) -> None:
         protocol = Upgrading()
-        talk = in_plain(protocol, Client(for_client(version)))
+        talk = in_plain(protocol, Client(usual_client(version)))
         talk.transport.write(b"plain")
         talk.transport.start_tls(default_server())
         assert talk.harness.take() == b"plain"
@@ -155,7 +156,7 @@ class TestAnUpgrade:
                 self.transport.start_tls(default_server())
 
         protocol = Recorder(data_received=upgrade)
-        talk = in_plain(protocol, Client(for_client(version)))
+        talk = in_plain(protocol, Client(usual_client(version)))
         talk.harness.feed(b"go")
         talk.exchange()
         talk.say(b"data")
@@ -163,7 +164,7 @@ class TestAnUpgrade:
 
     def test_is_told_of_for_ever(self, version: str) -> None:
         protocol = Upgrading()
-        talk = upgraded(protocol, Client(for_client(version)))
+        talk = upgraded(protocol, Client(usual_client(version)))
         talk.end()
         assert type(protocol.reason) is ConnectionDone
         assert protocol.transport.tls is not None
@@ -171,14 +172,14 @@ class TestAnUpgrade:
 
     def test_needs_a_farewell_from_then_on(self, version: str) -> None:
         protocol = Upgrading()
-        talk = upgraded(protocol, Client(for_client(version)))
+        talk = upgraded(protocol, Client(usual_client(version)))
         talk.harness.feed_eof()
         assert type(protocol.reason) is ConnectionLost
         assert "eof_received" not in protocol.heard
 
     def test_says_farewell_at_its_end(self, version: str) -> None:
         protocol = Upgrading()
-        talk = upgraded(protocol, Client(for_client(version)))
+        talk = upgraded(protocol, Client(usual_client(version)))
         talk.transport.write(b"221 bye\r\n")
         talk.transport.close()
         talk.to_client()
@@ -199,7 +200,7 @@ class TestAnUpgrade:
 
     def test_may_be_refused_by_us(self, version: str, caplog: pytest.LogCaptureFixture) -> None:
         protocol = Upgrading(for_server(asks=True))
-        talk = told_to(protocol, Client(for_client(version)))
+        talk = told_to(protocol, Client(usual_client(version)))
         talk.exchange()
         talk.harness.advance(3)
         assert type(protocol.reason) is HandshakeFailed

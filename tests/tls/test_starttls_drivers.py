@@ -19,8 +19,8 @@ from tests.tls.client_side import (
     VERSIONS,
     Client,
     default_server,
-    for_client,
     one_warning,
+    usual_client,
 )
 from tests.tls.over_wire import Speaker, file_content, speaking
 from tests.tls.upgrading import (
@@ -89,7 +89,7 @@ class TestAnUpgrade:
     ) -> None:
         protocol = Does(act)
         async with serve(protocol) as service:
-            speaker = await told(service, Client(for_client(version)))
+            speaker = await told(service, Client(usual_client(version)))
             await speaker.shake()
             assert await speaker.receive_exactly(len(first)) == first
             await speaker.say(b"MAIL\r\nRCPT\r\n")
@@ -111,7 +111,7 @@ class TestAnUpgrade:
 
         protocol = Does(act)
         async with serve(protocol, small_buffers=True) as service:
-            speaker = Speaker(await service.connect(), Client(for_client(version)))
+            speaker = Speaker(await service.connect(), Client(usual_client(version)))
             await speaker.peer.send(COMMAND + b"\r\n")
             wanted = file_content() + GO
             assert await speaker.peer.receive_exactly(len(wanted)) == wanted
@@ -123,7 +123,7 @@ class TestAnUpgrade:
     async def test_may_come_byte_by_byte(self, serve: Serving, version: str) -> None:
         protocol = Does(in_an_async_callback)
         async with serve(protocol) as service:
-            speaker = Speaker(await service.connect(), Client(for_client(version)))
+            speaker = Speaker(await service.connect(), Client(usual_client(version)))
             for byte in COMMAND + b"\r\n":
                 await speaker.peer.send(bytes([byte]))
                 await service.settle()
@@ -147,7 +147,7 @@ class TestAnUpgrade:
                 self.transport.write(self.chunks[-1])
 
         async with serve(Recorder(data_received=echo), small_buffers=True) as service:
-            speaker = Speaker(await service.connect(), Client(for_client(version)))
+            speaker = Speaker(await service.connect(), Client(usual_client(version)))
             await speaker.peer.send(b"go")
             await service.settle()
             await speaker.shake()
@@ -158,7 +158,7 @@ class TestAnUpgrade:
     async def test_ends_cleanly(self, serve: Serving, version: str) -> None:
         protocol = Upgrading()
         async with serve(protocol) as service:
-            speaker = await told(service, Client(for_client(version)))
+            speaker = await told(service, Client(usual_client(version)))
             await speaker.shake()
             protocol.transport.write(b"bye")
             protocol.transport.close()
@@ -169,7 +169,7 @@ class TestAnUpgrade:
     async def test_may_be_truncated_from_then_on(self, serve: Serving, version: str) -> None:
         protocol = Upgrading()
         async with serve(protocol) as service:
-            speaker = await told(service, Client(for_client(version)))
+            speaker = await told(service, Client(usual_client(version)))
             await speaker.shake()
             await speaker.peer.send_eof()
             await service.settle()
@@ -179,7 +179,7 @@ class TestAnUpgrade:
         for driver in ("tls", "tls_memory", "tls_listener"):
             protocol = Does(in_an_async_callback)
             async with serving(driver, protocol) as service:
-                outer = await speaking(service, Client(for_client(version)))
+                outer = await speaking(service, Client(usual_client(version)))
                 await outer.say(COMMAND + b"\r\n")
                 assert await outer.receive_exactly(len(GO)) == GO
                 inner = Client()

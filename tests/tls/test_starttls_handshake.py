@@ -10,9 +10,9 @@ from tests.tls.client_side import (
     VERSIONS,
     Client,
     default_server,
-    for_client,
     nothing_logged,
     one_warning,
+    usual_client,
 )
 from tests.tls.upgrading import COMMAND, GO, Upgrading, in_plain, told_to, upgraded
 from trioproto.errors import (
@@ -176,7 +176,7 @@ class TestACloseRightAfterTheCall:
     @BOTH
     def test_sends_what_waits_after_the_handshake(self, version: str) -> None:
         protocol = self.Closing()
-        talk = told_to(protocol, Client(for_client(version)))
+        talk = told_to(protocol, Client(usual_client(version)))
         assert not talk.harness.write_closed
         talk.exchange()
         assert talk.client.received == b"good bye"
@@ -261,7 +261,7 @@ class TestAnotherProtocolInTheSameCallback:
                     self.transport.switch_protocol(new)
 
         old = Switching()
-        talk = told_to(old, Client(for_client(version)))
+        talk = told_to(old, Client(usual_client(version)))
         assert new.heard == []
         talk.exchange()
         assert new.heard == ["connection_made"]
@@ -318,7 +318,7 @@ class TestADrain:
     def test_lets_a_handshake_that_has_begun_finish(self, version: str, said: int | None) -> None:
         """As one from the start of the connection: the client sees a clean end."""
         protocol = Upgrading()
-        talk = told_to(protocol, Client(for_client(version)))
+        talk = told_to(protocol, Client(usual_client(version)))
         hello = talk.client.output()
         talk.harness.feed(hello[:said])
         talk.harness.drain()

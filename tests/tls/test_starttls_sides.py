@@ -15,6 +15,7 @@ from tests.tls.client_side import (
     default_server,
     for_client,
     talking,
+    usual_client,
 )
 from tests.tls.upgrading import COMMAND, GO, Upgrading, in_plain, upgraded
 from trioproto import Protocol
@@ -91,11 +92,11 @@ class TestOurSideAsAClient:
 class TestTLSInTLS:
     def test_comes_with_a_second_upgrade(self, version: str) -> None:
         protocol = Upgrading()
-        talk = upgraded(protocol, Client(for_client(version)))
+        talk = upgraded(protocol, Client(usual_client(version)))
         outer = protocol.transport.tls
         talk.say(COMMAND + b"\r\n")
         assert talk.client.received == GO
-        inner = Client(for_client())
+        inner = Client(usual_client())
         answer = through(talk, inner)
         assert answer == b""
         assert inner.shaken
@@ -113,16 +114,16 @@ class TestTLSInTLS:
 
     def test_refuses_what_came_before_in_the_outer_one(self, version: str) -> None:
         protocol = Upgrading()
-        talk = upgraded(protocol, Client(for_client(version)))
+        talk = upgraded(protocol, Client(usual_client(version)))
         talk.say(COMMAND + b"\r\nMAIL\r\n")
         assert protocol.lines == [COMMAND, COMMAND]
         assert type(protocol.reason) is EarlyPlaintext
 
     def test_ends_with_the_outer_ones_farewell_as_a_cut(self, version: str) -> None:
         protocol = Upgrading()
-        talk = upgraded(protocol, Client(for_client(version)))
+        talk = upgraded(protocol, Client(usual_client(version)))
         talk.say(COMMAND + b"\r\n")
-        inner = Client(for_client())
+        inner = Client(usual_client())
         talk.client.received.clear()
         through(talk, inner)
         talk.to_server(talk.client.farewell())
@@ -155,7 +156,7 @@ def test_an_upgrade_of_a_connection_that_was_tls_from_the_start(version: str) ->
     talk.transport.write(b"before ")
     talk.say(COMMAND + b"\r\n")
     assert talk.client.received == b"before " + GO
-    inner = Client(for_client())
+    inner = Client(usual_client())
     through(talk, inner)
     through(talk, inner, inner.encrypt(b"MAIL\r\n"))
     assert inner.received == b"OK MAIL\r\n"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.behaviour.drivers import PLAIN, Serving, serving
-from tests.tls.client_side import VERSIONS, Client, for_client, talking
+from tests.tls.client_side import VERSIONS, Client, talking, usual_client
 from tests.tls.over_wire import Speaker
 from tests.tls.upgrading import COMMAND, GO, Does, Upgrading, in_a_plain_callback, told, upgraded
 from trioproto import Factory
@@ -36,7 +36,7 @@ def pieces(protocol: Any) -> list[tuple[Direction, bytes]]:
 @BOTH
 def test_an_upgrade_goes_below_the_recorder(version: str) -> None:
     protocol = Upgrading()
-    talk = upgraded(protocol, Client(for_client(version)), traffic_log=LOG)
+    talk = upgraded(protocol, Client(usual_client(version)), traffic_log=LOG)
     talk.say(b"MAIL\r\n")
     assert pieces(protocol) == WORDS
     assert bytes(talk.client.received) == b"OK MAIL\r\n"
@@ -51,7 +51,7 @@ def test_what_waits_for_the_handshake_is_recorded_once(version: str) -> None:
         self.transport.write(b"secret")
 
     protocol = Does(act)
-    talk = upgraded(protocol, Client(for_client(version)), traffic_log=LOG)
+    talk = upgraded(protocol, Client(usual_client(version)), traffic_log=LOG)
     assert pieces(protocol) == [*WORDS[:2], (SENT, b"secret")]
     assert bytes(talk.client.received) == b"secret"
 
@@ -78,7 +78,7 @@ def test_a_second_upgrade_goes_below_the_recorder_too() -> None:
 def test_the_peers_end_within_tls_is_seen_through_the_recorder(version: str) -> None:
     for talk in (
         talking(first := Upgrading(), version, traffic_log=LOG),
-        upgraded(second := Upgrading(), Client(for_client(version)), traffic_log=LOG),
+        upgraded(second := Upgrading(), Client(usual_client(version)), traffic_log=LOG),
     ):
         talk.to_server(talk.client.farewell())
         talk.exchange()
@@ -117,7 +117,7 @@ def serve(request: pytest.FixtureRequest) -> Serving:
 async def test_over_the_wire(serve: Serving, version: str) -> None:
     protocol = Does(in_a_plain_callback)
     async with serve(Factory(lambda: protocol, traffic_log=LOG)) as service:
-        speaker: Speaker = await told(service, Client(for_client(version)))
+        speaker: Speaker = await told(service, Client(usual_client(version)))
         await speaker.shake()
         await speaker.say(b"MAIL\r\n")
         assert await speaker.receive_exactly(9) == b"OK MAIL\r\n"
