@@ -53,7 +53,7 @@ IN_RUNTIME = (
         -                return
                  try:
         """,
-        (places.LIFECYCLE, places.LINES),
+        (places.OVER_TLS,),
     ),
     Mutant(
         "forget-slot-of-cancelled",
@@ -154,7 +154,7 @@ IN_RUNTIME = (
         -        if self._marked:
         -            self.give_turns()
         """,
-        (places.FLUSHER, places.ORDER),
+        (places.FLUSHER, places.CROSSING),
     ),
     Mutant(
         "drop-flush-of-long-round",
@@ -179,7 +179,7 @@ IN_RUNTIME = (
         -            self._wake_sender()
                  if self._read_scope is not None and (
         """,
-        (places.ORDER, places.MANY),
+        (places.CROSSING, places.MANY),
     ),
     Mutant(
         "leak-socket-that-was-shed",

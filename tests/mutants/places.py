@@ -24,12 +24,12 @@ def text_of_rule(name: str) -> str:
 
 BACKPRESSURE = rule("backpressure")
 CLOSING = rule("closing")
+CROSSING = rule("crossing")
 DEADLINES = rule("deadlines")
 FRAMES = rule("frames")
 LIFECYCLE = rule("lifecycle")
 LINES = rule("lines")
 MANY = rule("many")
-ORDER = rule("order")
 SWITCHING = rule("switching")
 WRITING = rule("writing")
 
@@ -39,6 +39,7 @@ FLUSHER = "tests/runtime/test_flusher.py"
 GROUPS = "tests/runtime/test_groups.py"
 HEAP = "tests/runtime/test_deadlines.py"
 LINE_MODES = "tests/framing/test_line_modes.py"
+OVER_TLS = "tests/behaviour/test_over_tls.py"
 RECEIVERS = "tests/framing/test_frame_receivers.py"
 STARTTLS = "tests/tls/test_starttls.py"
 STARTTLS_HANDSHAKE = "tests/tls/test_starttls_handshake.py"
