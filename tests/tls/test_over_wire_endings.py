@@ -62,9 +62,14 @@ class TestClose:
         protocol = Recorder(data_received=reply)
         async with serve(protocol, small_buffers=True) as service:
             speaker = await speaking(service)
-            for _ in range(20):
-                await speaker.say(b"go" * 1000)
-            assert await speaker.receive_all() == bytes(MORE_THAN_FITS)
+
+            async def talk() -> None:
+                for _ in range(20):
+                    await speaker.say(b"go" * 1000)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(talk)
+                assert await speaker.receive_all() == bytes(MORE_THAN_FITS)
             assert speaker.client.ended
             assert not speaker.was_reset
 
