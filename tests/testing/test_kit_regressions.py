@@ -21,6 +21,7 @@ from trioproto.testing import (
     connected,
     memory_stream_pair,
     peer,
+    quiet,
 )
 from trioproto.testing.pipe import Pipe
 
@@ -373,3 +374,20 @@ def test_receiving_what_arrives_between_two_looks_at_the_clock_is_a_checkpoint(d
             assert await server.receive_some() == b"x"
 
     trio.run(receive, clock=Restless())
+
+
+async def test_a_program_that_is_never_quiet_is_waited_for_no_longer_than_it_has_patience(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A virtual clock stands still meanwhile, so no time of its own would ever end that."""
+    monkeypatch.setattr(quiet, "_PATIENCE", 0.02)
+
+    async def never_waits() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery, connected(Noting) as stream:
+        nursery.start_soon(never_waits)
+        async with peer(stream) as p:
+            await p.expect_nothing()
+        nursery.cancel_scope.cancel()

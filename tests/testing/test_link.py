@@ -182,6 +182,20 @@ def test_what_waits_when_the_other_side_aborts_is_lost_and_not_sent(
     assert link.server.factory.statistics().bytes_sent == sent
 
 
+def test_who_answers_after_a_reset_has_arrived_reads_nothing_more() -> None:
+    class Answers(Silent):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.transport.write(data)
+
+    link = Link(Silent(), Answers(), to_server=Faults(reads=(1,), reset_after=3))
+    client, server = link.connect()
+    client.transport.write(b"abc")
+    link.settle()
+    assert server.heard == b"a"
+    link.server.expect_lost(ConnectionLost)
+
+
 def test_a_paused_side_hears_of_a_reset_at_once_and_of_an_eof_later() -> None:
     link, client, server = silent()
     server.transport.pause_reading()

@@ -162,6 +162,8 @@ class Harness(ManualDriver, Generic[P]):
     def advance(self, seconds: float) -> None:
         """Let time pass; each deadline on the way fires at its own time.
 
+        Without any time, those fire that are due now, as of ``linger=0``.
+
         Raises:
             ValueError: *seconds* are below 0, or no number that time can reach.
         """

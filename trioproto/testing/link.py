@@ -83,6 +83,9 @@ class LinkEnd(Harness[P]):
         """Send what waits and there is room for now; say whether anything was sent."""
         if self.lost or not self.transport.buffered:
             return False
+        if self._is_broken:
+            self.reset()
+            return True
         before = self._open.bytes_sent
         self._take_turn()
         return self.lost or self._open.bytes_sent > before

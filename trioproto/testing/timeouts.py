@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 from typing import TypeVarTuple
 
 import trio
@@ -49,6 +50,23 @@ async def until_quiet(async_fn: Callable[[*Ts], Awaitable[object]], *args: *Ts) 
 
 
 async def _cancel_when_quiet(scope: trio.CancelScope) -> None:
-    with trio.move_on_after(_PATIENCE):
+    patience = _Patience(scope)
+    trio.lowlevel.add_instrument(patience)
+    try:
         await wait_all_tasks_blocked()
+    finally:
+        trio.lowlevel.remove_instrument(patience)
     scope.cancel()
+
+
+class _Patience(trio.abc.Instrument):
+    """Cancels when the program was busy for too long, by a clock that goes on while it is."""
+
+    def __init__(self, scope: trio.CancelScope) -> None:
+        self._scope = scope
+        self._ends_at = perf_counter() + _PATIENCE
+
+    def after_io_wait(self, timeout: float) -> None:
+        """Look at the time; who is not busy does not come here."""
+        if perf_counter() > self._ends_at:
+            self._scope.cancel()
