@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from trioproto import Factory, Protocol
 from trioproto.framing import NetstringCodec
-from trioproto.testing import Harness, Link, connected, peer, verify_codec, verify_protocol
+from trioproto.testing import Harness, Link, Session, connected, peer, verify_codec, verify_protocol
 from trioproto.testing.stateful import ProtocolMachine
 
 
@@ -79,6 +79,16 @@ async def test_peer() -> None:
     async with connected(Echo) as stream, peer(stream) as p:
         await p.send(b"a")
         await p.expect(b"b")  # the line
+
+
+async def test_left_to_a_peer() -> None:
+    async with connected(Echo) as stream, peer(stream) as p:  # the line
+        await p.send(b"a")
+
+
+def test_session() -> None:
+    session = Session.parse("< a\n> b\n")
+    session.replay(Echo)  # the line
 
 
 def test_codec() -> None:

@@ -64,6 +64,15 @@ def output(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return run_pytest(path, "-p", "no:trio", NO_PYTEST_TRIO="1")
 
 
+@pytest.fixture(scope="module")
+def of_fixtures(tmp_path_factory: pytest.TempPathFactory) -> Output:
+    """Run tests that are served by a fixture of theirs, which takes pytest-trio."""
+    path = tmp_path_factory.mktemp("fixtures") / "test_it.py"
+    tests = USER_TESTS.with_name("fixture_tests.py")
+    path.write_text(tests.read_text(encoding="utf-8"), encoding="utf-8")
+    return run_pytest(path)
+
+
 @pytest.mark.parametrize("name", ["test_serves_in_memory", "test_serves_on_sockets"])
 def test_a_test_that_serves_passes(output: Output, name: str) -> None:
     assert output.outcomes[name] == ["PASSED"], output.text
@@ -83,6 +92,42 @@ def test_an_error_in_a_callback_is_what_is_shown_first(output: Output, name: str
     assert "trioproto/" not in first
     assert "Exception Group" not in shown
     assert "During handling" not in first
+
+
+@pytest.mark.parametrize(
+    ("name", "consequence"),
+    [
+        ("test_receives", "BrokenResourceError"),
+        ("test_expects", "TranscriptError: a reset came instead"),
+        ("test_waits", ""),
+    ],
+)
+def test_an_error_in_a_callback_is_shown_first_if_a_fixture_serves(
+    of_fixtures: Output, name: str, consequence: str
+) -> None:
+    assert of_fixtures.outcomes[name] == ["FAILED"], of_fixtures.text
+    shown = of_fixtures.of(name)
+    assert re.findall("^E .*", shown, re.MULTILINE)[0] == "E       ValueError: cannot look at b'x'"
+    assert "Exception Group" not in shown
+    told = re.findall(r"and so the test failed at \S+: (.*)", shown)
+    assert [each.startswith(consequence) for each in told] == [True] * bool(consequence), shown
+
+
+def test_if_two_fixtures_serve_errors_in_callbacks_are_one_flat_group(of_fixtures: Output) -> None:
+    shown = of_fixtures.of("test_callbacks_of_two_fail")
+    assert re.findall("ExceptionGroup: (.*)", shown) == ["errors in callbacks (2 sub-exceptions)"]
+
+
+def test_if_a_fixture_serves_and_the_test_fails_as_well_both_are_shown(of_fixtures: Output) -> None:
+    shown = of_fixtures.of("test_fails_otherwise")
+    assert "Exception Group" not in shown
+    assert shown.index("ValueError: cannot look at") < shown.index("assert (1 + 1) == 3")
+
+
+def test_if_a_fixture_serves_a_scripted_peers_error_is_shown_alone(of_fixtures: Output) -> None:
+    shown = of_fixtures.of("test_only_the_test_fails")
+    assert "Exception Group" not in shown
+    assert re.search(r'^> +await p.expect\(b"x"\)$', shown, re.MULTILINE)
 
 
 def test_errors_in_several_callbacks_are_shown_as_one_flat_group(output: Output) -> None:
@@ -115,11 +160,19 @@ def test_if_the_test_fails_as_well_both_are_shown(output: Output) -> None:
     assert shown.index("ValueError: cannot look at") < shown.index("assert (1 + 1) == 3")
 
 
-def test_what_only_the_test_gets_wrong_is_shown_alone(output: Output) -> None:
-    name = "test_only_the_test_fails"
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("test_only_the_test_fails", "AssertionError: assert b'x' == b'y'"),
+        ("test_is_reset", "trio.BrokenResourceError: memory stream: connection reset by peer"),
+    ],
+)
+def test_what_only_the_test_gets_wrong_is_shown_alone(
+    output: Output, name: str, error: str
+) -> None:
     assert output.outcomes[name] == ["FAILED"]
     shown = output.of(name)
-    assert "E           AssertionError: assert b'x' == b'y'" in shown
+    assert re.search(f"^E +{re.escape(error)}", shown, re.MULTILINE)
     assert "During handling" not in shown
     assert "Exception Group" not in shown
 

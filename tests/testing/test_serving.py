@@ -108,7 +108,9 @@ async def test_the_class_of_a_factory_is_made() -> None:
 @pytest.mark.parametrize("wrong", [5, None, "tcp:8007"])
 def test_what_makes_nothing_is_refused_at_once(wrong: Any) -> None:
     for served in (serving, connected):
-        with pytest.raises(TypeError, match="give a factory, a protocol, or a class or function"):
+        with pytest.raises(
+            TypeError, match="give a factory or its class, a protocol, or a class or function"
+        ):
             served(wrong)
 
 

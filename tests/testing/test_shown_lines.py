@@ -26,3 +26,4 @@ def test_the_last_line_that_is_shown_is_the_tests(shown: str, name: str) -> None
     assert "# the line" in failure
     assert "raise " not in failure
     assert "trioproto/testing/" not in failure
+    assert "contextlib" not in failure

@@ -67,7 +67,7 @@ async def test_whatever_makes_a_protocol_can_be_tested(
 @pytest.mark.parametrize("wrong", [5, None, b"echo"])
 def test_what_makes_nothing_is_refused_before_it_is_connected(wrong: Any) -> None:
     for about in (Harness, lambda wrong: Link(wrong, Echo), lambda wrong: Link(Echo, wrong)):
-        with pytest.raises(TypeError, match="give a factory, a protocol"):
+        with pytest.raises(TypeError, match="give a factory or its class, a protocol"):
             about(wrong)
 
 

@@ -130,6 +130,18 @@ async def test_only_the_test_fails(serve_factory: ServeFactory) -> None:
         assert await stream.receive_some() == b"y"
 
 
+class Aborts(Protocol):
+    def connection_made(self) -> None:
+        self.transport.abort()
+
+
+@as_test
+async def test_is_reset(serve_factory: ServeFactory) -> None:
+    async with serve_factory(Aborts) as server:
+        stream = await server.connect()
+        await stream.receive_some()
+
+
 @as_test
 async def test_leaves_a_socket(nothing_left: None) -> None:
     kept.append(socket.create_server(("127.0.0.1", 0)).detach())

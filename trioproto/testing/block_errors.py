@@ -8,7 +8,7 @@ mostly has a consequence: the connection is reset, so the test's block fails too
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import trio
 
@@ -61,13 +61,42 @@ def _is_consequence(error: BaseException) -> bool:
 
 
 def mark(error: BaseException) -> None:
-    """Have the pytest plugin know that it came out of a block of the kit's.
+    """Have ``without_groups`` know that it came out of a block of the kit's.
 
     A group is known by what is in it: on its way out others are made of it.
     """
     errors = error.exceptions if isinstance(error, BaseExceptionGroup) else (error,)
     for each in errors:
         each.left_block = True  # type: ignore[union-attr]
+
+
+def without_groups(group: BaseExceptionGroup[Any]) -> BaseException:
+    """Return what a test should fail with, of what came out of it and of its fixtures.
+
+    pytest-trio runs each of them in a nursery, and that makes a group even of one error.
+    What has come out of a block of the kit's is taken out of these; if the block is a
+    fixture's, how the test has failed is told as ``sort_out`` tells it of a body. A group
+    of which the kit knows nothing is returned as it is.
+    """
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        (error,) = error.exceptions
+    known = error.exceptions if isinstance(error, BaseExceptionGroup) else (error,)
+    if isinstance(error, TranscriptError) or all(hasattr(each, "left_block") for each in known):
+        return error
+    leaves = list(_leaves(error))
+    told = [each for each in leaves if hasattr(each, "left_block") and not _is_consequence(each)]
+    others = [each for each in leaves if each not in told]
+    failed = [each for each in others if not _is_consequence(each)]
+    if not told or len(failed) > 1:
+        return group
+    culprit = told[0] if len(told) == 1 else BaseExceptionGroup("errors in callbacks", told)
+    if failed:
+        _begin_with(failed[0], culprit)
+        return failed[0]
+    if others:
+        culprit.add_note(_told(others[0], "test"))
+    return culprit
 
 
 def raise_as_it_was(error: BaseException) -> NoReturn:
@@ -90,11 +119,11 @@ def _leaves(raised: BaseException) -> Iterator[BaseException]:
         yield raised
 
 
-def _told(failure: BaseException) -> str:
+def _told(failure: BaseException, what: str = "block") -> str:
     """Say how the block has failed, and where."""
     places = [each for each in entries_of(failure.__traceback__) if not is_machinery(each)]
     where = [f" at {each.tb_frame.f_code.co_filename}:{each.tb_lineno}" for each in places[-1:]]
-    return f"and so the block failed{''.join(where)}: {type(failure).__name__}: {failure}"
+    return f"and so the {what} failed{''.join(where)}: {type(failure).__name__}: {failure}"
 
 
 def _begin_with(later: BaseException, first: BaseException) -> None:

@@ -88,7 +88,7 @@ def connected(
     It is :func:`serving`, with one connection made at the beginning.
 
     Args:
-        target: a factory or a protocol, or what makes one: a class, or a function.
+        target: a factory or its class; a protocol, or a class or function that makes one.
         tls: as for ``serving``; the stream is a ``trio.SSLStream`` then.
         server_hostname: the name that the client asks for.
         to_server: what happens to the bytes on that way.

@@ -45,7 +45,7 @@ class Harness(ManualDriver, Generic[P]):
     ``callback_errors="log"`` is given.
 
     Args:
-        target: a factory or a protocol, or what makes one: a class, or a function.
+        target: a factory or its class; a protocol, or a class or function that makes one.
         peer: the address that the protocol sees.
         window: bytes that the peer takes before it stalls; ``None``: any number.
         layers: what stands between the bytes and the protocol, such as TLS.

@@ -130,7 +130,7 @@ class Link(Generic[C, S]):
     be async.
 
     Args:
-        client: a factory or a protocol, or what makes one: a class, or a function.
+        client: a factory or its class; a protocol, or a class or function that makes one.
         server: the same, of the other side.
         to_server: what happens to the bytes that go there.
         to_client: what happens to those that come back.

@@ -7,8 +7,8 @@ it waits for anything else, and so that an exchange needs no task of its own.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from math import inf
 from typing import TypeVarTuple
 
@@ -32,8 +32,9 @@ _MOST_LEFT = 1024 * 1024
 """Bytes read of those that nobody expects, to show them."""
 
 
-@asynccontextmanager
-async def peer(stream: trio.abc.Stream, *, timeout: float = 5.0) -> AsyncIterator[ScriptedPeer]:
+def peer(
+    stream: trio.abc.Stream, *, timeout: float = 5.0
+) -> AbstractAsyncContextManager[ScriptedPeer]:
     r"""Be the other side of a protocol, as a test says it.
 
     A conversation is held in a few lines::
@@ -57,18 +58,37 @@ async def peer(stream: trio.abc.Stream, *, timeout: float = 5.0) -> AsyncIterato
         TranscriptError: when the block is left, bytes or a reset had come that
             nobody expected.
     """
-    scripted = ScriptedPeer(stream, timeout=timeout)
-    try:
-        yield scripted
-        await scripted.check_nothing_is_left()
-    except BaseException:
-        # It is closed at once, whatever else happens.
-        with trio.CancelScope(shield=True, deadline=-inf), suppress(trio.BrokenResourceError):
-            await stream.aclose()
-        raise
-    # The test may have closed what is below TLS.
-    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-        await within(timeout, stream.aclose)
+    return _Block(stream, timeout)
+
+
+class _Block(AbstractAsyncContextManager["ScriptedPeer"]):
+    """The block of :func:`peer`; a generator's would show lines of contextlib's."""
+
+    def __init__(self, stream: trio.abc.Stream, timeout: float) -> None:
+        self._stream = stream
+        self._timeout = timeout
+
+    async def __aenter__(self) -> ScriptedPeer:
+        self._peer = ScriptedPeer(self._stream, timeout=self._timeout)
+        return self._peer
+
+    async def __aexit__(self, kind: object, error: object, entry: object) -> None:
+        in_order = False
+        try:
+            if error is None:
+                await self._peer.check_nothing_is_left()
+                in_order = True
+        finally:
+            if not in_order:  # It is closed at once, whatever else happens.
+                with (
+                    trio.CancelScope(shield=True, deadline=-inf),
+                    suppress(trio.BrokenResourceError),
+                ):
+                    await self._stream.aclose()
+        if in_order:
+            # The test may have closed what is below TLS.
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await within(self._timeout, self._stream.aclose)
 
 
 class ScriptedPeer:

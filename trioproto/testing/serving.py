@@ -136,7 +136,7 @@ def serving(
     out, with the callback's error as its context: that is shown first.
 
     Args:
-        target: a factory or a protocol, or what makes one: a class, or a function.
+        target: a factory or its class; a protocol, or a class or function that makes one.
         endpoints: where to serve it on sockets instead, as for ``open_server``: what
             is given to the block then is a :class:`SocketServer`.
         tls: ``True``: connections are over TLS, with certificates made for this block

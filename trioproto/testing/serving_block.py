@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from math import inf
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -81,6 +82,7 @@ class ServingBlock(AbstractAsyncContextManager[H]):
 async def _open(given: ServerHandle[Any, Any], settings: dict[str, Any]) -> AsyncIterator[None]:
     """Serve, and close the clients' ends: before the drain, or after a sudden end."""
     __tracebackhide__ = True
+    seconds = inf
     try:
         with (
             _settings_of(given.factory, settings),

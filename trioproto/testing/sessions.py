@@ -7,10 +7,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Self
 
+from trioproto.testing.failures import tells_all
 from trioproto.testing.harness import Harness
 from trioproto.testing.session_replay import replay
 from trioproto.testing.session_text import SessionError, Step, parse, to_text
 from trioproto.testing.targets import Maker, made_by
+
+__tracebackhide__ = tells_all
 
 _CRLF = b"\r\n"
 

@@ -33,7 +33,7 @@ def factory_of(target: Target[P]) -> Factory[P]:
     if isinstance(target, type) and issubclass(target, PureFactory):
         return cast("Factory[P]", target())
     if not callable(target):
-        problem = "give a factory, a protocol, or a class or function that makes one"
+        problem = "give a factory or its class, a protocol, or a class or function that makes one"
         raise TypeError(f"{problem}, and not {target!r:.100}")
     return Factory(cast("Callable[[], P]", target))
 

@@ -71,7 +71,8 @@ class Service(ABC):
 
         It is left normally when all peers have been closed, and then waits for
         the end of all connections. What is raised there by the driver, or by user
-        code through it, goes to ``failures``.
+        code through it, goes to ``failures`` as it is. The test goes on meanwhile:
+        neither an error nor ``cancel`` may cancel what runs in the context.
         """
 
     async def connect(self) -> Peer:
