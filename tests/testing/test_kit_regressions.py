@@ -21,7 +21,7 @@ from trioproto.testing import (
     connected,
     memory_stream_pair,
     peer,
-    quiet,
+    timeouts,
 )
 from trioproto.testing.pipe import Pipe
 
@@ -380,7 +380,7 @@ async def test_a_program_that_is_never_quiet_is_waited_for_no_longer_than_it_has
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A virtual clock stands still meanwhile, so no time of its own would ever end that."""
-    monkeypatch.setattr(quiet, "_PATIENCE", 0.02)
+    monkeypatch.setattr(timeouts, "_PATIENCE", 0.02)
 
     async def never_waits() -> None:
         while True:
