@@ -42,7 +42,7 @@ class Harness(ManualDriver, Generic[P]):
         harness.expect_lost(IdleTimeout)
 
     What user code raises comes out of the call that led to it, unless
-    ``callback_errors="log"`` is given.
+    ``callback_errors="log"`` is given. The factory's ``lifespan`` is not entered.
 
     Args:
         target: a factory or its class; a protocol, or a class or function that makes one.
