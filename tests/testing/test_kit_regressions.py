@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf, nan
+from typing import Any
 
 import pytest
 import trio
@@ -123,6 +124,18 @@ def test_no_bytes_are_nothing_that_arrives() -> None:
     harness.connect()
     harness.feed(b"")
     assert noting.heard == ["made"]
+
+
+@pytest.mark.parametrize("data", ["text", 5, None])
+def test_only_bytes_can_be_fed(data: Any) -> None:
+    """A number would be so many zeros."""
+    harness = Harness(Noting)
+    harness.connect()
+    with pytest.raises(
+        TypeError, match=f"a bytes-like object is required, not '{type(data).__name__}'"
+    ):
+        harness.feed(data)
+    assert harness.reading
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])

@@ -111,11 +111,14 @@ class Harness(ManualDriver, Generic[P]):
 
         Raises:
             RuntimeError: the peer has ended its side before.
+            TypeError: *data* is not bytes-like (a ``str``, say).
         """
         connection = self._arriving()
+        if not isinstance(data, bytes):
+            data = bytes(memoryview(data))
         if data:
             self.transcript.received(data, self._now)
-            self._step(connection.feed, bytes(data), self._now)
+            self._step(connection.feed, data, self._now)
 
     def feed_eof(self) -> None:
         """Let the peer end its side.
