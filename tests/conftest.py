@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import logging
 import os
 import signal
 import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,8 +26,6 @@ settings.register_profile(
     "fuzz", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("default")
-
-ROOT = Path(__file__).parents[1]
 
 FEW = 10
 """Single files, of which so many are run sooner than processes are started for them."""
@@ -74,18 +70,6 @@ def _keep_what_is_compiled(config: pytest.Config) -> None:
         folder = tempfile.TemporaryDirectory(prefix="trioproto-tests-")
         config.add_cleanup(folder.cleanup)
         os.environ["PYTHONPYCACHEPREFIX"] = folder.name
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
-    """Have every second process begin at the end: each finds half of the tests compiled."""
-    if int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 2:
-        for argument in reversed(session.config.args):
-            for path in sorted((ROOT / argument).glob("**/test_*.py"), reverse=True):
-                if path.is_relative_to(ROOT / "tests"):
-                    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-                    with suppress(Exception, pytest.skip.Exception):  # collecting it tells
-                        importlib.import_module(name)
 
 
 def _hear_control_c() -> None:
