@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import logging
 import os
 import signal
@@ -27,8 +26,6 @@ settings.register_profile(
     "fuzz", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("default")
-
-ROOT = Path(__file__).parents[1]
 
 FEW = 10
 """Single files, of which so many are run sooner than processes are started for them."""
@@ -73,16 +70,6 @@ def _keep_what_is_compiled(config: pytest.Config) -> None:
         folder = tempfile.TemporaryDirectory(prefix="trioproto-tests-")
         config.add_cleanup(folder.cleanup)
         os.environ["PYTHONPYCACHEPREFIX"] = folder.name
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
-    """Have every second process begin at the end: each finds half of the tests compiled."""
-    if int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 2:
-        for argument in reversed(session.config.args):
-            for path in sorted((ROOT / argument).glob("**/test_*.py"), reverse=True):
-                if path.is_relative_to(ROOT / "tests"):
-                    importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
 def _hear_control_c() -> None:
