@@ -338,7 +338,7 @@ class Factory(Generic[P]):
         self._monitor.callback_slow(name, peer, seconds)
 
     def opening_failed(self, peer: Address, reason: ConnectionClosed) -> None:
-        """Log that a connection ended before it was open because of its peer."""
+        """Log in one line why a connection ended, if no code of the user's is to blame."""
         self._error_log.note(peer, reason)
 
     def tls_layer(

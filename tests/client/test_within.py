@@ -20,8 +20,8 @@ async def test_it_shares_the_poller_and_nothing_else(socket_site: Site) -> None:
     """It is none of the factory's connections, and has settings of its own."""
     host = Factory(Recorder, idle_timeout=7)
     async with open_server(host, LOOPBACK):
-        poller = host._scope and host._scope.poller
-        assert poller is not None
+        assert host._scope is not None
+        poller = host._scope.poller
         epolls = count_epolls()
         settings = Settings(idle_timeout=8)
         async with connect(
@@ -29,7 +29,7 @@ async def test_it_shares_the_poller_and_nothing_else(socket_site: Site) -> None:
         ) as protocol:
             peer = await socket_site.accept()
             assert count_epolls() == epolls
-            assert len(poller._drivers) == 1
+            assert len(poller._watchers) == 1
             assert protocol.factory is not host
             assert list(protocol.factory.connections) == [protocol]
             assert protocol.transport.timeout == 8
@@ -39,7 +39,7 @@ async def test_it_shares_the_poller_and_nothing_else(socket_site: Site) -> None:
             assert await peer.receive_exactly(7) == b"you too"
             assert protocol.received == b"hello"
             await peer.aclose()
-        assert poller._drivers == {}
+        assert poller._watchers == {}
     protocol.check()
 
 

@@ -56,6 +56,9 @@ class Standin(BaseDriver):
         self.busy_for -= 1
         return self.busy_for >= 0
 
+    def step_took(self, seconds: float) -> None:
+        pass
+
 
 class PollStandin(PollDriver):
     """Notes the events that it is given."""
@@ -70,6 +73,9 @@ class PollStandin(PollDriver):
         self.events.append(mask)
         if self.act is not None:
             self.act(self)
+
+    def step_took(self, seconds: float) -> None:
+        pass
 
 
 class Steps(trio.abc.Instrument):

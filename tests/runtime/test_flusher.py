@@ -16,13 +16,12 @@ from tests.runtime.standins import Standin, Steps, work
 from trioproto import Factory
 from trioproto.runtime.driver import PATIENCE
 from trioproto.runtime.flusher import LONGEST_PASS, Flusher
-from trioproto.runtime.watchdog import Watchdog
 from trioproto.testing.conformance.recorder import Recorder
 
 
 @asynccontextmanager
 async def running() -> AsyncIterator[Flusher]:
-    flusher = Flusher(Watchdog(Factory()))
+    flusher = Flusher()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(flusher.run)
         await wait_all_tasks_blocked()
@@ -41,7 +40,7 @@ async def test_each_marked_one_gets_one_turn_in_order() -> None:
 
 
 async def test_what_is_marked_before_it_runs_is_not_forgotten() -> None:
-    flusher, driver = Flusher(Watchdog(Factory())), Standin()
+    flusher, driver = Flusher(), Standin()
     flusher.mark(driver)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(flusher.run)
@@ -145,7 +144,7 @@ async def test_a_busy_one_waits_until_it_pauses_in_its_writing() -> None:
 
 
 async def test_the_flusher_can_be_cancelled_while_it_has_marks() -> None:
-    flusher = Flusher(Watchdog(Factory()))
+    flusher = Flusher()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(flusher.run)
         await wait_all_tasks_blocked()

@@ -181,7 +181,7 @@ async def test_nothing_is_kept_of_a_connection_that_has_ended(
         assert scope is not None
         assert [entry for entry in scope.deadlines._heap if entry.driver is not None] == []
         assert scope.poller is not None
-        assert scope.poller._drivers == {}
+        assert scope.poller._watchers == {}
         assert (scope.flusher._marked, scope.flusher._busy) == ([], [])
         assert factory._buffered == 0
 

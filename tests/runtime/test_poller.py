@@ -14,10 +14,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.runtime.standins import PollStandin, Steps, work
-from trioproto import Factory
 from trioproto.runtime.flusher import LONGEST_PASS, Flusher
 from trioproto.runtime.poller import BATCH, Poller
-from trioproto.runtime.watchdog import Watchdog
 
 READING = EPOLLIN | EPOLLRDHUP
 
@@ -57,8 +55,7 @@ async def running(poller: Poller) -> AsyncIterator[None]:
 
 @pytest.fixture
 def poller() -> Iterator[Poller]:
-    watchdog = Watchdog(Factory())
-    made = Poller(Flusher(watchdog), watchdog)
+    made = Poller(Flusher())
     yield made
     made.close()
 
@@ -136,7 +133,7 @@ async def test_who_was_unregistered_earlier_in_the_batch_hears_nothing(
 ) -> None:
     def end_others(driver: PollStandin) -> None:
         for fd, other in watched.items():
-            if other is not driver and fd in poller._drivers:
+            if other is not driver and fd in poller._watchers:
                 poller.unregister(fd)
 
     watched = {sockets.readable().fileno(): PollStandin(end_others) for _ in range(20)}
@@ -145,7 +142,7 @@ async def test_who_was_unregistered_earlier_in_the_batch_hears_nothing(
     async with running(poller):
         await ticks(5)
     assert sum(bool(driver.events) for driver in watched.values()) == 1
-    assert len(poller._drivers) == 1
+    assert len(poller._watchers) == 1
 
 
 async def test_who_was_unregistered_between_batches_hears_nothing_of_the_rest(
@@ -217,9 +214,8 @@ async def test_without_events_the_poller_sleeps(poller: Poller, sockets: Sockets
 
 
 async def test_writes_made_in_a_batch_are_flushed_at_its_end(sockets: Sockets) -> None:
-    watchdog = Watchdog(Factory())
-    flusher = Flusher(watchdog)
-    made = Poller(flusher, watchdog)
+    flusher = Flusher()
+    made = Poller(flusher)
     order: list[str] = []
 
     class Marks(PollStandin):

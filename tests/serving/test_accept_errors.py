@@ -27,6 +27,7 @@ from trioproto.sansio.addresses import address_from_sockaddr
 from trioproto.testing import MemoryListener, PlainMemoryStream
 from trioproto.testing.conformance.peer import PeerWasReset
 from trioproto.testing.conformance.recorder import Recorder
+from trioproto.testing.conformance.service import in_turn
 
 
 @contextmanager
@@ -203,6 +204,37 @@ async def test_who_cannot_be_watched_is_lost_and_the_others_are_served(
     assert caplog.messages == [
         f"connection from {made[1].transport.peer}: the system has no room in an epoll: {reason}"
     ]
+
+
+async def test_who_cannot_be_watched_again_is_lost_and_the_server_goes_on(
+    autojump_clock: MockClock,
+) -> None:
+    """A hang-up takes a descriptor out of the epoll, until it is read from again."""
+    paused, other = Recorder(), Recorder()
+    factory = in_turn([paused, other])
+    async with open_server(factory, LOOPBACK) as server:
+        peer = dial(server.addresses[0])
+        await settle()
+        paused.transport.pause_reading()
+        await peer.send(b"the last")
+        await peer.send_eof()
+        await settle()
+        paused.transport.write_eof()
+        await settle()
+        poller = poller_of(factory)
+        poller._epoll = FullEpoll(poller._epoll)  # type: ignore[assignment]
+        paused.transport.resume_reading()
+        await settle()
+        reason = paused.reason
+        assert isinstance(reason, ConnectionLost)
+        assert isinstance(reason.__cause__, OSError)
+        assert reason.__cause__.errno == errno.ENOSPC
+        late = dial(server.addresses[0])
+        await late.send(b"x")
+        await settle()
+        assert other.received == b"x"
+        await peer.aclose()
+        await late.aclose()
 
 
 async def test_who_waits_and_cannot_be_watched_waits_all_the_same(

@@ -22,7 +22,6 @@ import trio
 
 if TYPE_CHECKING:
     from trioproto.runtime.driver import BaseDriver
-    from trioproto.runtime.watchdog import Watchdog
 
 LONGEST_PASS = 0.005
 """Seconds without a checkpoint, after which the rest of a round waits a tick."""
@@ -31,8 +30,7 @@ LONGEST_PASS = 0.005
 class Flusher:
     """The connections of one scope that want a turn."""
 
-    def __init__(self, watchdog: Watchdog) -> None:
-        self._watchdog = watchdog
+    def __init__(self) -> None:
         self._marked: list[BaseDriver] = []
         self._busy: list[BaseDriver] = []
         self._task: trio.lowlevel.Task | None = None
@@ -95,7 +93,7 @@ class Flusher:
             done += 1
             after = perf_counter()
             if after > ends:
-                self._watchdog.look(driver, after - before)
+                driver.step_took(after - before)
                 break
             before = after
         if done < len(marked):

@@ -16,15 +16,11 @@ from __future__ import annotations
 
 import select
 from time import perf_counter
-from typing import TYPE_CHECKING, cast
+from typing import Protocol
 
 import trio
 
 from trioproto.runtime.flusher import LONGEST_PASS, Flusher
-
-if TYPE_CHECKING:
-    from trioproto.runtime.socket_driver import SocketDriver
-    from trioproto.runtime.watchdog import Watchdog
 
 BATCH = 64
 """Events in one pass."""
@@ -33,34 +29,29 @@ SUPPORTED = hasattr(select, "epoll")
 """Whether this system has epoll."""
 
 
-class _ErrorWatch:
-    """Takes the place of a driver where there is none yet."""
-
-    begun = False
-
-    def __init__(self) -> None:
-        self.seen = trio.Event()
+class Watcher(Protocol):
+    """Who is told of a socket's events: its driver, if there is one yet."""
 
     def event(self, mask: int, now: float) -> None:
-        """Note an error; a hang-up alone is what a peer leaves behind that has said all."""
-        if mask & select.EPOLLERR:
-            self.seen.set()
+        """Act on events."""
+
+    def step_took(self, seconds: float) -> None:
+        """Take it that this has kept everything else waiting."""
 
 
 class Poller:
-    """The sockets of one scope and their drivers."""
+    """The sockets of one scope, and who is told of their events."""
 
-    def __init__(self, flusher: Flusher, watchdog: Watchdog) -> None:
+    def __init__(self, flusher: Flusher) -> None:
         self._epoll = select.epoll()
-        self._drivers: dict[int, SocketDriver] = {}
+        self._watchers: dict[int, Watcher] = {}
         self._left: list[tuple[int, int]] = []
         self._flusher = flusher
-        self._watchdog = watchdog
 
-    def register(self, fd: int, driver: SocketDriver, events: int) -> None:
+    def register(self, fd: int, watcher: Watcher, events: int) -> None:
         """Watch a descriptor."""
         self._epoll.register(fd, events)
-        self._drivers[fd] = driver
+        self._watchers[fd] = watcher
 
     def modify(self, fd: int, events: int) -> None:
         """Watch it for other events."""
@@ -68,21 +59,21 @@ class Poller:
 
     def unregister(self, fd: int) -> None:
         """Watch it no more; before it is closed."""
-        del self._drivers[fd]
+        del self._watchers[fd]
         if self._left:
             self._left = [event for event in self._left if event[0] != fd]
         self._epoll.unregister(fd)
 
     async def wait_error(self, fd: int) -> None:
         """Wait until a socket has an error, such as a reset, whatever has come before it."""
-        watch = _ErrorWatch()
+        watcher = _ErrorWatcher()
         try:
             # Errors are told whatever is asked for, and with this not again and again.
-            self.register(fd, cast("SocketDriver", watch), select.EPOLLONESHOT)
+            self.register(fd, watcher, select.EPOLLONESHOT)
         except OSError:
             await trio.sleep_forever()  # the system has no room for one more: it is not seen
         try:
-            await watch.seen.wait()
+            await watcher.seen.wait()
         finally:
             self.unregister(fd)
 
@@ -118,21 +109,36 @@ class Poller:
 
     def _hand_out(self, now: float, ends: float) -> int:
         """Hand out the events at hand until the time is up; return how many."""
-        drivers = self._drivers
+        watchers = self._watchers
         events, self._left = self._left, []
         done = 0
         before = ends - LONGEST_PASS
         for fd, mask in events:
             done += 1
             try:
-                driver = drivers[fd]
+                watcher = watchers[fd]
             except KeyError:
                 continue  # it has gone by an event before
-            driver.event(mask, now)
+            watcher.event(mask, now)
             after = perf_counter()
             if after > ends:
-                self._watchdog.look(driver, after - before)
+                watcher.step_took(after - before)
                 self._left = events[done:]
                 break
             before = after
         return done
+
+
+class _ErrorWatcher:
+    """Is told of a socket that has no driver at work yet."""
+
+    def __init__(self) -> None:
+        self.seen = trio.Event()
+
+    def event(self, mask: int, now: float) -> None:
+        """Note an error; a hang-up alone is what a peer leaves behind that has said all."""
+        if mask & select.EPOLLERR:
+            self.seen.set()
+
+    def step_took(self, seconds: float) -> None:
+        """Say nothing: there was no user code."""

@@ -49,7 +49,7 @@ class Scope:
         self.factory = factory
         self.admission = Admission(factory)
         self.watchdog = Watchdog(factory)
-        self.flusher = Flusher(self.watchdog)
+        self.flusher = Flusher()
         self.deadlines = Deadlines()
         self.time = trio.lowlevel.current_clock().current_time
         self.draining = False
@@ -63,7 +63,7 @@ class Scope:
     def poller(self) -> Poller:
         """The poller of their sockets, made when it is first needed."""
         if self._poller is None:
-            self._poller = Poller(self.flusher, self.watchdog)
+            self._poller = Poller(self.flusher)
             self._services.start_soon(self._poller.run)
         return self._poller
 

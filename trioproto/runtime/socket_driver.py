@@ -266,10 +266,22 @@ class SocketDriver(BaseDriver):
         if interest == _UNWATCHED:
             self._poller.unregister(fd)
         elif self._interest == _UNWATCHED:
-            self._poller.register(fd, self, interest)
+            try:
+                self._poller.register(fd, self, interest)
+            except OSError as exc:
+                self._cannot_be_watched(exc)
+                return
         else:
             self._poller.modify(fd, interest)
         self._interest = interest
+
+    def _cannot_be_watched(self, exc: OSError) -> None:
+        """Lose this connection only; the others go on."""
+        connection = self.connection
+        problem = ConnectionLost(f"the system has no room in an epoll: {exc}")
+        self.factory.opening_failed(connection.peer, problem)
+        connection.lost(exc)
+        self._stop_user_code()
 
     # The task
 
@@ -289,13 +301,7 @@ class SocketDriver(BaseDriver):
     async def _serve(self, rest: bytes) -> None:
         connection = self.connection
         self.scope.watchdog.watch(self, self._open, rest)
-        try:
-            self._watch(_READING)
-        except OSError as exc:
-            # Of this connection only; the others go on.
-            problem = ConnectionLost(f"the system has no room in an epoll: {exc}")
-            self.factory.opening_failed(connection.peer, problem)
-            connection.lost(exc)
+        self._watch(_READING)
         self.turn()
         while connection.state < State.ENDED:
             if connection.pending is not None or self._to_start:
