@@ -1,6 +1,6 @@
 """What comes before a connection: who has come, and whether it is let in.
 
-The order is that of rule 13: the place that the connection was accepted for, its
+The order is always the same: the place that the connection was accepted for, its
 PROXY header, the limit of its peer; then what is to talk to it is built.
 """
 
