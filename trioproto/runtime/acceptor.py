@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trioproto.runtime.peers import peer_address
+from trioproto.runtime.peers import peer_address, stream_addresses
 from trioproto.runtime.poll_driver import PollDriver
 from trioproto.runtime.socket_options import TCPOptions, reset_on_close
-from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
+from trioproto.runtime.stream_driver import StreamDriver
 from trioproto.runtime.user_code import close_at_once, closed_if_raised
 from trioproto.sansio.addresses import Address, TCPAddress, address_from_sockaddr
 

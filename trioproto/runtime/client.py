@@ -15,10 +15,11 @@ from trioproto.endpoints.client_strings import parse_client_endpoint
 from trioproto.factory import P
 from trioproto.runtime.factory import Factory, FactoryOfOne
 from trioproto.runtime.groups import ungrouped, users_block
+from trioproto.runtime.peers import stream_addresses
 from trioproto.runtime.poll_driver import PollDriver
 from trioproto.runtime.poller import SUPPORTED
 from trioproto.runtime.socket_options import TCPOptions
-from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
+from trioproto.runtime.stream_driver import StreamDriver
 from trioproto.runtime.user_code import close_at_once, shielded
 from trioproto.sansio.errors import HandshakeTimeout
 from trioproto.sansio.protocol import check_protocol

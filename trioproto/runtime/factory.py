@@ -15,8 +15,9 @@ from trioproto.layers.opening import PLAIN, Opening
 from trioproto.layers.tls import TLSLayer
 from trioproto.runtime.drain import drain
 from trioproto.runtime.groups import ungrouped, users_block
+from trioproto.runtime.peers import stream_addresses
 from trioproto.runtime.scope import Scope, open_scope
-from trioproto.runtime.stream_driver import StreamDriver, stream_addresses
+from trioproto.runtime.stream_driver import StreamDriver
 from trioproto.runtime.user_code import call_user, close_at_once, closed_if_raised, shielded
 from trioproto.sansio.settings import Settings
 

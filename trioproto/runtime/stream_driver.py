@@ -19,11 +19,9 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from trioproto.runtime.driver import BaseDriver
-from trioproto.runtime.peers import peer_address
 from trioproto.runtime.socket_options import reset_on_close
 from trioproto.runtime.user_code import call_user, shielded
 from trioproto.runtime.watchdog import NOTICEABLE
-from trioproto.sansio.addresses import Address, UnknownAddress, address_from_sockaddr
 from trioproto.sansio.errors import ConnectionLost, NotSupported
 from trioproto.sansio.lifecycle import State
 
@@ -389,20 +387,3 @@ class StreamDriver(BaseDriver):
             connection.output_tried(len(data), self.time())
             connection.spend_sent(len(data), self.time())
         return total
-
-
-def stream_addresses(stream: trio.abc.Stream) -> tuple[Address, Address]:
-    """Return the addresses of the peer and of our end of a stream.
-
-    They are a socket's, or those that the stream has, as :class:`Addressed` says.
-    """
-    if isinstance(stream, trio.SocketStream):
-        try:
-            peer = peer_address(stream.socket, stream.socket.getpeername())
-            return peer, address_from_sockaddr(stream.socket.getsockname())
-        except OSError:
-            return UnknownAddress("disconnected socket"), UnknownAddress("disconnected socket")
-    unknown = UnknownAddress(type(stream).__name__)
-    own = (getattr(stream, name, None) for name in ("peer", "local"))
-    peer, local = (each if isinstance(each, Address) else unknown for each in own)
-    return peer, local
