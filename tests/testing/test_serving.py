@@ -512,20 +512,42 @@ class Closing(Factory[Echo]):
 async def test_a_lifespan_may_take_a_minute_after_the_drain_to_end(
     autojump_clock: MockClock,
 ) -> None:
-    async with connected(Closing(62.9)):
+    async with connected(Closing(64.9)):
         pass
-    assert trio.current_time() == pytest.approx(62.9)
+    assert trio.current_time() == pytest.approx(64.9)
 
 
-@pytest.mark.parametrize("seconds", [63.1, inf])
+@pytest.mark.parametrize("seconds", [65.1, inf])
 async def test_a_lifespan_that_does_not_end_is_named(
     autojump_clock: MockClock, seconds: float
 ) -> None:
     with pytest.raises(LeftOverError) as caught:
         async with connected(Closing(seconds)):
             pass
-    assert str(caught.value) == "left over 63 s after the block: tasks: Closing.lifespan"
-    assert trio.current_time() == pytest.approx(63)
+    assert str(caught.value) == "left over 65 s after the drain began: tasks: Closing.lifespan"
+    assert trio.current_time() == pytest.approx(65)
+
+
+async def test_what_has_a_long_way_or_a_long_farewell_is_no_lifespan(
+    autojump_clock: MockClock,
+) -> None:
+    """The minute begins when what was sent has come, and what a drain may wait for is over."""
+
+    class Farewell(Protocol):
+        received = b""
+
+        def data_received(self, data: bytes) -> None:
+            Farewell.received += data
+
+        async def connection_lost(self, reason: ConnectionClosed) -> None:
+            await trio.sleep(99)
+
+    slow = Faults(delays=(100,))
+    factory = Factory(Farewell, cleanup_timeout=100, idle_timeout=None)
+    async with connected(factory, to_server=slow) as stream:
+        await stream.send_all(b"late")
+    assert Farewell.received == b"late"
+    assert trio.current_time() == pytest.approx(199)
 
 
 async def test_a_system_task_is_found() -> None:

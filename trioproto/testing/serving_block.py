@@ -12,6 +12,7 @@ import trio
 
 from trioproto.runtime.factory import Factory
 from trioproto.runtime.server import open_server
+from trioproto.sansio.settings import Settings
 from trioproto.testing.block_errors import mark, raise_as_it_was, sort_out
 from trioproto.testing.leaks import LeftOverError, StartedTasks, held_by
 from trioproto.testing.server_handles import ServerHandle
@@ -91,15 +92,19 @@ async def _open(given: ServerHandle[Any, Any], settings: dict[str, Any]) -> Asyn
         ):
             async with open_server(given.factory, *given.endpoints()) as given.server:
                 yield
-                now = given.factory.settings
-                seconds = now.drain_grace + now.drain_force + _TIME_FOR_LIFESPAN
-                patience.deadline = trio.current_time() + seconds
                 await given.close_streams()
+                seconds = _longest_drain(given.factory.settings) + _TIME_FOR_LIFESPAN
+                patience.deadline = trio.current_time() + seconds
     finally:
         await given.drop_streams()
     if patience.cancelled_caught:
         lifespan = f"{type(given.factory).__qualname__}.lifespan"
-        raise LeftOverError({"tasks": [lifespan]}, f"{seconds:g} s after the block")
+        raise LeftOverError({"tasks": [lifespan]}, f"{seconds:g} s after the drain began")
+
+
+def _longest_drain(settings: Settings) -> float:
+    """Return the seconds after which no connection is left, nor its async ``connection_lost``."""
+    return settings.drain_grace + settings.drain_force + settings.cleanup_timeout
 
 
 @contextmanager
