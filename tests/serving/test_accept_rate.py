@@ -75,6 +75,20 @@ async def test_a_quiet_second_makes_good_for_one_second_and_no_more(
         assert len(factory.connections) == 6
 
 
+async def test_time_that_has_passed_counts_at_the_rate_that_there_was(
+    autojump_clock: MockClock,
+) -> None:
+    async with serving(max_accept_rate=2) as (factory, server):
+        flood(server, 2)
+        await later(0.5)
+        factory.configure(max_accept_rate=10)
+        flood(server, 8)
+        await settle()
+        assert len(factory.connections) == 3
+        await later(0.101)
+        assert len(factory.connections) == 4
+
+
 async def test_less_than_one_a_second(autojump_clock: MockClock) -> None:
     async with serving(max_accept_rate=0.25) as (factory, server):
         flood(server, 4)

@@ -229,6 +229,22 @@ async def test_an_eof_that_is_kept_open_starts_the_idle_time_again_and_a_new_pro
         assert type(second.reason) is IdleTimeout
 
 
+async def test_what_is_sent_after_an_eof_that_is_kept_open_starts_the_idle_time_again(
+    connect: Connecting, autojump_clock: MockClock
+) -> None:
+    protocol = Recorder(eof_received=keep_open)
+    async with connect(protocol, idle_timeout=10) as peer:
+        await peer.say_eof()
+        for _ in range(3):
+            await peer.pass_time(6)
+            protocol.transport.write(b"more")
+            await peer.settle()
+        await peer.pass_time(9)
+        assert not protocol.transport.closing
+        await peer.pass_time(2)
+        assert type(protocol.reason) is IdleTimeout
+
+
 async def test_a_connection_kept_open_after_eof_still_has_a_write_deadline(
     connect: Connecting, autojump_clock: MockClock
 ) -> None:
