@@ -221,6 +221,7 @@ class Factory(Generic[P]):
         finally:
             if problem is not None:
                 self._monitor.never_begun(peer, local, problem)
+            del problem  # whose cause's traceback leads back here
         return connection
 
     def connect(

@@ -6,6 +6,8 @@ factory; here is what goes wrong, and what many connections share.
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -361,3 +363,24 @@ def test_what_comes_of_nothing_is_not_opening_for_ever(
     now = factory.statistics()
     assert (now.accepted, now.opening, now.open) == (1, 0, 0)
     assert now.closed == {"CallbackError": 1}
+
+
+def test_an_error_in_build_protocol_leaves_nothing_to_the_collector() -> None:
+    class OopsError(Exception):
+        pass
+
+    def build() -> Recorder:
+        raise OopsError
+
+    def raised() -> weakref.ref[OopsError]:
+        try:
+            connected(Factory(build, callback_errors="raise"))
+        except OopsError as error:
+            return weakref.ref(error)
+        raise AssertionError("nothing was raised")
+
+    gc.disable()
+    try:
+        assert raised()() is None
+    finally:
+        gc.enable()
