@@ -126,6 +126,41 @@ def test_no_bytes_are_nothing_that_arrives() -> None:
     assert noting.heard == ["made"]
 
 
+class Refills(Protocol):
+    """Writes as much again whenever all has been sent, so many times."""
+
+    def __init__(self, times: float) -> None:
+        self.times = times
+
+    def data_received(self, data: bytes) -> None:
+        self.write()
+
+    def resume_writing(self) -> None:
+        self.write()
+
+    def write(self) -> None:
+        if self.times:
+            self.times -= 1
+            self.transport.write(bytes(10))
+
+
+def test_what_is_written_when_all_was_sent_is_sent_too() -> None:
+    """Though then as much waits as before."""
+    harness = Harness(Refills(1000), high_water=9, low_water=0)
+    harness.connect()
+    harness.exchange(b"x", bytes(10_000))
+
+
+def test_who_never_stops_writing_is_told_of_and_a_window_helps() -> None:
+    harness = Harness(Refills(inf), high_water=9, low_water=0)
+    harness.connect()
+    with pytest.raises(TranscriptError, match="never stops writing"):
+        harness.feed(b"x")
+    harness = Harness(Refills(inf), high_water=9, low_water=0, window=25)
+    harness.connect()
+    harness.exchange(b"x", bytes(25))
+
+
 @pytest.mark.parametrize("data", ["text", 5, None])
 def test_only_bytes_can_be_fed(data: Any) -> None:
     """A number would be so many zeros."""

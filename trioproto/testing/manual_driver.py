@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from trioproto.sansio.errors import AsyncCallbackError, NotSupported
 from trioproto.sansio.lifecycle import State
-from trioproto.testing.failures import tells_all
+from trioproto.testing.failures import TranscriptError, tells_all
 from trioproto.testing.tracebacks import users_part
 from trioproto.testing.transcript import Transcript
 
@@ -24,6 +24,9 @@ _NO_LOOP = (
     "(trioproto.testing.connected) to run async callbacks and tasks"
 )
 
+
+_MOST_REFILLS = 10_000
+"""How often in one step as much may be written again as has just been sent."""
 
 _marked: ContextVar[list[ManualDriver] | None] = ContextVar(
     "trioproto.testing.marked", default=None
@@ -103,8 +106,13 @@ class ManualDriver:
         connection.begin_turn()
         if connection.pending is not None:
             self._refuse_async(connection)
-        while (connection.holds or connection.outbound.size) and self._flush(connection):
-            pass
+        refills = 0
+        while (waited := connection.outbound.size) or connection.holds:
+            if not self._flush(connection):
+                break
+            refills += 0 < waited <= connection.outbound.size
+            if refills > _MOST_REFILLS:
+                raise TranscriptError("it never stops writing: set a window", self.transcript)
         if connection.state is State.ENDED:
             self._report_lost(connection)
         connection.tell = True
@@ -117,7 +125,7 @@ class ManualDriver:
         if not connection.holds and connection.outbound.size <= connection.settings.low_water:
             self._send(connection)
             return True  # unless all is sent, for which nobody waits
-        before = connection.state, connection.buffered, connection.sendable
+        before = self._progress(connection)
         self._send(connection)
         if connection.wants_shutdown:
             self._shut_down(connection)
@@ -126,7 +134,13 @@ class ManualDriver:
             self._refuse_async(connection)
         if connection.state >= State.ENDED:
             return False
-        return before != (connection.state, connection.buffered, connection.sendable)
+        return before != self._progress(connection)
+
+    @staticmethod
+    def _progress(connection: Connection) -> object:
+        """Return what is another after a flush that more may follow from."""
+        sent = connection.bytes_sent
+        return connection.state, sent, connection.buffered, connection.sendable
 
     def _send(self, connection: Connection) -> None:
         sent = 0
