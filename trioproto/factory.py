@@ -305,7 +305,7 @@ class Factory(Generic[P]):
         self._monitor.closed(connection)
 
     def output_waits(self, change: int, limit: int) -> None:
-        """Count bytes that wait to be sent; above the limit, abort who has most.
+        """Count bytes that wait to be sent; above the limit, abort who has most, and say so.
 
         That is who has most of what is counted: it is at least the change, so that
         the limit holds again. What was written since is counted in its own turn.
@@ -313,7 +313,9 @@ class Factory(Generic[P]):
         self._buffered += change
         if change > 0 and self._buffered > limit:
             worst = max(self._monitor.live(), key=lambda each: each.counted)
-            worst.abort(OutboundOverflow(self._buffered, limit))
+            reason = OutboundOverflow(self._buffered, limit, "max_buffered_total")
+            self._error_log.note(worst.peer, reason)
+            worst.abort(reason)
 
     def flush_error_log(self) -> None:
         """Log the counts of errors that were not shown one by one."""

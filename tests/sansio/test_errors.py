@@ -38,8 +38,13 @@ SPOKEN: list[tuple[TrioprotoError, str, dict[str, Any]]] = [
     (CallbackTimeout(5), "CallbackTimeout after 5 s", {"seconds": 5}),
     (
         OutboundOverflow(70, 64),
-        "70 bytes of output waiting, limit is 64",
-        {"buffered": 70, "limit": 64},
+        "70 bytes of output waiting, max_buffered is 64",
+        {"buffered": 70, "limit": 64, "setting": "max_buffered"},
+    ),
+    (
+        OutboundOverflow(70, 64, "max_buffered_total"),
+        "70 bytes of output waiting, max_buffered_total is 64",
+        {"buffered": 70, "limit": 64, "setting": "max_buffered_total"},
     ),
     (FrameTooLong(16384), "frame longer than 16384 bytes", {"limit": 16384}),
     (

@@ -311,6 +311,18 @@ def test_over_the_total_who_has_most_waiting_is_aborted_and_its_share_is_free() 
     assert not last.lost
 
 
+def test_the_log_says_who_is_aborted_over_the_total_ten_times_and_then_counts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    factory = Factory(Recorder, **TOTAL)
+    for size in range(101, 113):
+        connected(factory, window=0).transport.write(bytes(size))
+    said = [record.getMessage() for record in caplog.records]
+    whose = "connection from harness"
+    total = "max_buffered_total is 100"
+    assert said == [f"{whose}: {n} bytes of output waiting, {total}" for n in range(101, 111)]
+
+
 def test_at_the_total_nobody_is_aborted() -> None:
     factory = Factory(Recorder, **TOTAL)
     harnesses = [connected(factory, window=0) for _ in range(4)]

@@ -85,7 +85,7 @@ class RefusingFactory(Factory[Protocol]):
         factory._buffered += change
         if change > 0 and factory._buffered > limit:
             for connection in self._monitor.live():
-                connection.abort(OutboundOverflow(factory._buffered, limit))
+                connection.abort(OutboundOverflow(factory._buffered, limit, "max_buffered_total"))
 
     def report(self, peer: Address | None, reason: ConnectionClosed) -> None:
         """Log an error of the protocol in the factory's log."""

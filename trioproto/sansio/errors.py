@@ -181,16 +181,19 @@ class OutboundOverflow(ConnectionClosed):
 
     Attributes:
         buffered: bytes that were waiting.
-        limit: bytes that may wait (``max_buffered`` or ``max_buffered_total``).
+        limit: bytes that may wait.
+        setting: which limit that is, ``"max_buffered"`` or ``"max_buffered_total"``.
     """
 
-    def __init__(self, buffered: int, limit: int) -> None:
-        super().__init__(buffered, limit)
+    def __init__(self, buffered: int, limit: int, setting: str = "max_buffered") -> None:
+        super().__init__(buffered, limit, setting)
         self.buffered = buffered
         self.limit = limit
+        self.setting = setting
+        self.problem = f"more output waiting than {setting}"
 
     def __str__(self) -> str:
-        return f"{self.buffered} bytes of output waiting, limit is {self.limit}"
+        return f"{self.buffered} bytes of output waiting, {self.setting} is {self.limit}"
 
 
 class FramingError(ConnectionClosed):
