@@ -56,6 +56,7 @@ class Numbers(RuleBasedStateMachine):
         self.fed = 0
         self.taken = 0
         self.harnesses: list[Harness[Any]] = []
+        self.at_eof: list[Harness[Any]] = []
         self.heard: list[Event] = []
         self.factory.subscribe(self.heard.append)
 
@@ -92,8 +93,11 @@ class Numbers(RuleBasedStateMachine):
     )
     def end(self, number: int, how: str) -> None:
         harness = self.pick(number)
-        if harness is not None:
-            getattr(harness if hasattr(harness, how) else harness.transport, how)()
+        if harness is None or (how == "feed_eof" and harness in self.at_eof):
+            return
+        if how == "feed_eof":
+            self.at_eof.append(harness)
+        getattr(harness if hasattr(harness, how) else harness.transport, how)()
 
     @rule(number=st.integers(0, 9), seconds=st.sampled_from([1, 11, 61]))
     def wait(self, number: int, seconds: int) -> None:
