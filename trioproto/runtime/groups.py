@@ -25,7 +25,7 @@ def split_errors(exc: BaseException) -> tuple[Exception | None, BaseException | 
 
 def merge(*raised: BaseException | None) -> BaseException | None:
     """Make one exception of several: none, itself, or one flat group."""
-    leaves = [leaf for exc in raised if exc is not None for leaf in _leaves(exc)]
+    leaves = [leaf for exc in raised if exc is not None for leaf in leaves_of(exc)]
     cancelled = [leaf for leaf in leaves if isinstance(leaf, trio.Cancelled)]
     others = [leaf for leaf in leaves if not isinstance(leaf, trio.Cancelled)]
     kept = cancelled[:1] + others
@@ -70,10 +70,11 @@ def ungrouped() -> Iterator[None]:
             del merged, context
 
 
-def _leaves(exc: BaseException) -> Iterator[BaseException]:
+def leaves_of(exc: BaseException) -> Iterator[BaseException]:
+    """Take groups apart, but for those that user code has raised."""
     if isinstance(exc, BaseExceptionGroup):
         for each in exc.exceptions:
-            yield from _leaves(each)
+            yield from leaves_of(each)
     elif isinstance(exc, _UsersGroup):
         yield exc.group
     else:

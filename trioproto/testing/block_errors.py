@@ -7,11 +7,11 @@ mostly has a consequence: the connection is reset, so the test's block fails too
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import trio
 
+from trioproto.runtime.groups import leaves_of
 from trioproto.testing.failures import TranscriptError
 from trioproto.testing.tracebacks import entries_of, is_machinery, users_part
 
@@ -30,9 +30,9 @@ def sort_out(raised: BaseException, body: BaseException | None) -> BaseException
     """
     if raised is body:
         return raised
-    of_body = [] if body is None else list(_leaves(body))
+    of_body = [] if body is None else list(leaves_of(body))
     known = {id(each) for each in of_body}
-    leaves = list(_leaves(raised))
+    leaves = list(leaves_of(raised))
     errors = [each for each in leaves if id(each) not in known and not _is_cancelled(each)]
     if not errors:
         return raised
@@ -84,7 +84,7 @@ def without_groups(group: BaseExceptionGroup[Any]) -> BaseException:
     known = error.exceptions if isinstance(error, BaseExceptionGroup) else (error,)
     if isinstance(error, TranscriptError) or all(hasattr(each, "left_block") for each in known):
         return error
-    leaves = list(_leaves(error))
+    leaves = list(leaves_of(error))
     told = [each for each in leaves if hasattr(each, "left_block") and not _is_consequence(each)]
     others = [each for each in leaves if each not in told]
     failed = [each for each in others if not _is_consequence(each)]
@@ -108,15 +108,6 @@ def raise_as_it_was(error: BaseException) -> NoReturn:
     finally:
         error.__context__ = before
         del error, before
-
-
-def _leaves(raised: BaseException) -> Iterator[BaseException]:
-    """Take groups apart; that of a nursery in the block, too."""
-    if isinstance(raised, BaseExceptionGroup):
-        for each in raised.exceptions:
-            yield from _leaves(each)
-    else:
-        yield raised
 
 
 def _told(failure: BaseException, what: str = "block") -> str:
