@@ -15,7 +15,7 @@ from trioproto.testing.memory import (
     PlainMemoryStream,
     memory_stream_pair,
 )
-from trioproto.testing.pipe import CAPACITY
+from trioproto.testing.pipe import CAPACITY, checked_capacity
 
 _BACKLOG = 128
 """Connections that may wait to be accepted, if nothing else is said."""
@@ -38,10 +38,8 @@ class MemoryListener(trio.abc.Listener[PlainMemoryStream]):
     ) -> None:
         if backlog < 1:
             raise ValueError(f"backlog must be at least 1, not {backlog}")
-        if capacity is not None and capacity < 1:
-            raise ValueError(f"capacity must be at least 1 byte, not {capacity}")
         self.address = address
-        self._capacity = capacity
+        self._capacity = checked_capacity(capacity)
         self._half_close = half_close
         self._places = trio.Semaphore(backlog)
         self._queue, self._arrivals = trio.open_memory_channel[PlainMemoryStream](inf)

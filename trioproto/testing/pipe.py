@@ -39,9 +39,7 @@ class Pipe:
     def __init__(
         self, faults: Faults = NONE, *, capacity: int | None = None, now: float = 0.0
     ) -> None:
-        if capacity is not None and capacity < 1:
-            raise ValueError(f"capacity must be at least 1 byte, not {capacity}")
-        self._capacity = capacity
+        self._capacity = checked_capacity(capacity)
         self._reads: Iterator[float] = cycle(faults.reads or (inf,))
         self._writes: Iterator[float] = cycle(faults.writes or (inf,))
         self._delays = cycle(faults.delays or (0.0,))
@@ -175,3 +173,14 @@ class Pipe:
 def reset_error() -> ConnectionResetError:
     """Make the error of a connection that was reset."""
     return ConnectionResetError(ECONNRESET, "connection reset by peer")
+
+
+def checked_capacity(capacity: int | None) -> int | None:
+    """Return how many bytes may wait.
+
+    Raises:
+        ValueError: there is no room for a single byte.
+    """
+    if capacity is not None and capacity < 1:
+        raise ValueError(f"capacity must be at least 1 byte, not {capacity}")
+    return capacity

@@ -96,3 +96,10 @@ async def end(ending: str, peer: Peer, protocol: Works) -> None:
     else:
         getattr(protocol.transport, ending)()
     await peer.settle()
+
+
+async def end_wholly(ending: str, peer: Peer, protocol: Works) -> None:
+    """The same, and end the peer's side where that is lingered for."""
+    await end(ending, peer, protocol)
+    if ending in ("close", "timeout", "drain"):
+        await peer.leave()

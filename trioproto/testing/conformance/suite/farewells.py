@@ -11,7 +11,13 @@ from trioproto.sansio.errors import ServerCancelled
 from trioproto.testing.conformance.features import Feature, each, needs
 from trioproto.testing.conformance.recorder import Recorder
 from trioproto.testing.conformance.service import MORE_THAN_FITS, Connecting
-from trioproto.testing.conformance.working import ENDINGS, REASONS, WorksAtTheEnd, end
+from trioproto.testing.conformance.working import (
+    ENDINGS,
+    REASONS,
+    WorksAtTheEnd,
+    end,
+    end_wholly,
+)
 
 NEEDS = {Feature.ASYNC_CODE}
 
@@ -23,9 +29,7 @@ async def test_an_async_connection_lost_finishes_after_every_ending(
 ) -> None:
     protocol = WorksAtTheEnd()
     async with connect(protocol, cleanup_timeout=2, linger=1) as peer:
-        await end(ending, peer, protocol)
-        if ending in ("close", "timeout", "drain"):
-            await peer.leave()  # these linger for the peer's EOF
+        await end_wholly(ending, peer, protocol)
         assert protocol.log == ["lost", "begun"]
         assert type(protocol.reason) is REASONS[ending]
         await peer.pass_time(1)
@@ -41,9 +45,7 @@ async def test_an_async_connection_lost_has_its_time_after_every_ending(
 ) -> None:
     protocol = WorksAtTheEnd()
     async with connect(protocol, cleanup_timeout=2, linger=1) as peer:
-        await end(ending, peer, protocol)
-        if ending in ("close", "timeout", "drain"):
-            await peer.leave()
+        await end_wholly(ending, peer, protocol)
         assert protocol.log == ["lost", "begun"]
         await peer.pass_time(2.5)
         assert protocol.log == ["lost", "begun", "cancelled"]
